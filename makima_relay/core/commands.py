@@ -1,0 +1,107 @@
+"""What the server's messages do (``protocol.md``, *Upstream: server → relay*), and an operator's cancel."""
+
+from __future__ import annotations
+
+from makima_relay.core.journal import printable
+from makima_relay.core.messages import Command, ServerError, Spawn
+from makima_relay.core.state import State
+from makima_relay.core.tasks import Task, TaskStatus
+
+#: Types of one connection that are remembered as logged; a server that makes up more is not worth more lines.
+_MOST_UNROUTABLE_TYPES = 1_000
+
+
+class Commands:
+    """Stores and dispatches tasks, routes commands.
+
+    :param state: the relay's memory.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._logged_types: set[str] = set()
+        self.unroutable = 0
+        self.duplicates = 0
+
+    def new_connection(self) -> None:
+        """Log the first of each unroutable type again: a new connection begins."""
+        self._logged_types.clear()
+
+    def spawn(self, message: Spawn, now: float) -> None:
+        """Store a task and dispatch what can be; a duplicate is only counted."""
+        state = self._state
+        known = state.ledger.get(message.task_id)
+        if known is not None and not known.finished:
+            self.duplicates += 1
+            state.log(now, "duplicate_task", "spawnTask for a task that is not finished", taskId=message.task_id)
+            return
+        at = state.wall(now)
+        position = state.ledger.number()
+        if known is None:
+            task = Task(key=position, position=position, task_id=message.task_id, name=message.name, received_at=at)
+        else:
+            task = known.asked_again(position, message.name, at)
+        state.save(task, now, message.payload)
+        state.dispatch_waiting(now)
+
+    def route(self, message: Command, now: float) -> None:
+        """Hand a command to the daemon that it is for."""
+        state = self._state
+        task = None if message.task_id is None else state.ledger.get(message.task_id)
+        if task is not None and not task.finished:
+            self._route_to_holder(message, task, now)
+            return
+        daemon = None if message.daemon_id is None else state.fleet.get(message.daemon_id)
+        if daemon is not None and daemon.connection is not None:
+            state.send(daemon, message.payload)
+        else:
+            self._unroutable(message, now)
+
+    def _route_to_holder(self, message: Command, task: Task, now: float) -> None:
+        state = self._state
+        holder = state.holder(task)
+        if task.status is TaskStatus.PENDING and message.withdraws:
+            self._withdraw(task, now)
+        elif holder is None or holder.connection is None:
+            state.keep_command(task, message.payload)
+        else:
+            state.send(holder, message.payload)
+
+    def _withdraw(self, task: Task, now: float) -> None:
+        self._state.fail_unreported(task, TaskStatus.CANCELLED, "cancelled before dispatch", now)
+
+    def _unroutable(self, message: Command, now: float) -> None:
+        self.unroutable += 1
+        shown = printable(message.type)
+        if shown not in self._logged_types and len(self._logged_types) < _MOST_UNROUTABLE_TYPES:
+            self._logged_types.add(shown)
+            self._state.log(
+                now,
+                "unroutable",
+                f"no daemon to relay {shown} to",
+                type=message.type,
+                taskId=message.task_id,
+                daemonId=message.daemon_id,
+            )
+
+    def server_error(self, message: ServerError, now: float) -> None:
+        """Note what the server complains about."""
+        self._state.log(
+            now, "upstream_error", f"the server says: {message.message}", code=message.code, message=message.message
+        )
+
+    def invalid(self, reason: str, now: float) -> None:
+        """Answer a message that cannot be read."""
+        self._state.answer_server(self._state.composer.error("invalid_message", reason))
+        self._state.log(now, "invalid_message", f"from the server: {reason}", source="upstream")
+
+    def cancel(self, task: Task, now: float) -> None:
+        """Do what an operator's cancel asks: withdraw a pending task, have the holder of another interrupt it."""
+        state = self._state
+        holder = state.holder(task)
+        if task.status is TaskStatus.PENDING:
+            self._withdraw(task, now)
+        elif holder is None or holder.connection is None:
+            state.keep_command(task, None)
+        elif holder.composer is not None:
+            state.send(holder, holder.composer.interrupt_task(task.task_id))

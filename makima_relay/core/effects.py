@@ -1,0 +1,122 @@
+"""What the core wants done, each as a value.
+
+The engine performs effects strictly in their order and sends nothing before everything that was saved ahead of it is
+committed. Effects of class :class:`Saved` go into the database; those that are also :class:`Gate` must be there
+before any later effect becomes visible to a peer.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from makima_relay.core.journal import Entry
+from makima_relay.core.tasks import Task
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """Something to be done outside the core."""
+
+
+class Saved(Effect, frozen=True):
+    """An effect on the database, committed with its neighbours."""
+
+
+class Gate(Saved, frozen=True):
+    """A saved effect that whatever follows waits for."""
+
+
+class SaveTask(Gate, frozen=True):
+    """Keep a task as it is now.
+
+    :ivar task: the task.
+    :ivar at: when it became so, in seconds since the epoch.
+    :ivar message: its whole ``spawnTask``, the first time.
+    """
+
+    task: Task
+    at: float
+    message: bytes | None = None
+
+
+class KeepReport(Gate, frozen=True):
+    """Keep a report until the server has it: in one transaction with the status that it brings.
+
+    :ivar number: its place in the outbox.
+    """
+
+    number: int
+    payload: bytes
+
+
+class ForgetReports(Saved, frozen=True):
+    """Drop the kept reports up to and with a number: the server has them."""
+
+    up_to: int
+
+
+class KeepCommand(Gate, frozen=True):
+    """Keep a command for a task that cannot be handed on yet.
+
+    :ivar task: the key of the task.
+    :ivar payload: the command; none for an ``interruptTask`` of the relay's own.
+    """
+
+    task: int
+    payload: bytes | None
+
+
+class ForgetCommands(Saved, frozen=True):
+    """Drop the kept commands of a task: they go with its ``spawnTask``, or nobody wants them.
+
+    :ivar task: the key of the task.
+    """
+
+    task: int
+
+
+class SaveDaemon(Saved, frozen=True):
+    """Keep what is known of a daemon beyond its connection."""
+
+    daemon_id: str
+    machine_id: str
+    hostname: str
+    draining: bool
+    seen_at: float
+
+
+class SaveEntry(Saved, frozen=True):
+    """Keep a journal entry, and show it in the program's log."""
+
+    entry: Entry
+
+
+class SendToDaemon(Effect, frozen=True):
+    """Send one text message down one connection; if that is gone, nothing."""
+
+    connection: int
+    payload: bytes
+
+
+class CloseDaemon(Effect, frozen=True):
+    """Close one downstream connection."""
+
+    connection: int
+    code: int
+    reason: str
+
+
+class SendUpstream(Effect, frozen=True):
+    """Send one text message up one upstream connection; if that is gone, nothing.
+
+    :ivar number: its place in the outbox; none for what is not kept.
+    """
+
+    connection: int
+    payload: bytes
+    number: int | None = None
+
+
+class RecallTasks(Effect, frozen=True):
+    """Look finished tasks up in the store and tell :meth:`Relay.tasks_recalled`."""
+
+    task_ids: tuple[str, ...]

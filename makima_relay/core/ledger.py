@@ -1,0 +1,93 @@
+"""The ledger: the tasks that the relay keeps in mind, and the queue of those that wait.
+
+It holds every unfinished task, and of the finished ones the latest few, because most late reports are about those.
+The others are in the store only; :mod:`~makima_relay.core.lanes` has them looked up.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, OrderedDict
+from typing import Final
+
+from makima_relay.core.tasks import Task, TaskStatus
+
+MOST_FINISHED: Final = 10_000
+
+
+class Ledger:
+    """Tasks by id, the pending ones in order.
+
+    :param next_key: the first number that no stored task has, as key or position.
+    :param total_finished: how often a task finished, ever.
+    """
+
+    def __init__(self, next_key: int = 1, total_finished: int = 0) -> None:
+        self._next_key = next_key
+        self.total_finished = total_finished
+        self._unfinished: dict[str, Task] = {}
+        self._finished: OrderedDict[str, Task] = OrderedDict()
+        self._at_work: dict[str, None] = {}
+        self._queue: list[tuple[int, str]] = []
+        self.counts: Counter[TaskStatus] = Counter()
+
+    def number(self) -> int:
+        """A number that no task has yet, greater than all before."""
+        number = self._next_key
+        self._next_key += 1
+        return number
+
+    def get(self, task_id: str) -> Task | None:
+        """The task, if it is kept in mind."""
+        return self._unfinished.get(task_id) or self._finished.get(task_id)
+
+    def __contains__(self, task_id: str) -> bool:
+        return task_id in self._unfinished or task_id in self._finished
+
+    def unfinished(self) -> list[Task]:
+        """All tasks that are not finished, in the order in which they came to mind."""
+        return list(self._unfinished.values())
+
+    def at_work(self) -> list[str]:
+        """The ids of all tasks that some daemon has, connected or not."""
+        return list(self._at_work)
+
+    def put(self, task: Task) -> None:
+        """Keep a task as it is now."""
+        task_id = task.task_id
+        before = self._unfinished.pop(task_id, None)
+        if before is not None:
+            self.counts[before.status] -= 1
+        self._finished.pop(task_id, None)
+        if task.finished:
+            self._remember_finished(task, was_unfinished=before is not None)
+            return
+        self._unfinished[task_id] = task
+        self.counts[task.status] += 1
+        if task.at_work:
+            self._at_work[task_id] = None
+        else:
+            self._at_work.pop(task_id, None)
+            heapq.heappush(self._queue, (task.position, task_id))
+
+    def _remember_finished(self, task: Task, *, was_unfinished: bool) -> None:
+        self._at_work.pop(task.task_id, None)
+        self._finished[task.task_id] = task
+        self.total_finished += was_unfinished
+        if len(self._finished) > MOST_FINISHED:
+            self._finished.popitem(last=False)
+
+    def recall(self, task: Task) -> None:
+        """Keep in mind again a finished task that was looked up, unless something newer is known of it."""
+        if task.task_id not in self:
+            self._remember_finished(task, was_unfinished=False)
+
+    def oldest_pending(self) -> Task | None:
+        """The pending task that came first."""
+        while self._queue:
+            position, task_id = self._queue[0]
+            task = self._unfinished.get(task_id)
+            if task is not None and task.status is TaskStatus.PENDING and task.position == position:
+                return task
+            heapq.heappop(self._queue)
+        return None

@@ -1,0 +1,97 @@
+"""When a daemon is lost, and when it returns (``protocol.md``, *A daemon is lost*)."""
+
+from __future__ import annotations
+
+import heapq
+
+from makima_relay.core.fleet import Daemon
+from makima_relay.core.state import LossPolicy, State
+from makima_relay.core.tasks import Task, TaskStatus
+
+
+class Losses:
+    """Orphans tasks, waits out their grace, takes them back or gives them up.
+
+    :param state: the relay's memory.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._deadlines: dict[str, float] = {}
+        self._due: list[tuple[float, str]] = []
+
+    def next_deadline(self) -> float | None:
+        """When the next grace runs out, in monotonic seconds; none if no task is orphaned."""
+        while self._due:
+            deadline, task_id = self._due[0]
+            if self._deadlines.get(task_id) == deadline:
+                return deadline
+            heapq.heappop(self._due)
+        return None
+
+    def orphan(self, task: Task, now: float) -> None:
+        """Let a task wait for its daemon, with a fresh grace."""
+        if task.status is not TaskStatus.ORPHANED:
+            self._state.save(task.to(TaskStatus.ORPHANED), now)
+        self._deadlines[task.task_id] = deadline = now + self._state.policy.daemon_grace
+        heapq.heappush(self._due, (deadline, task.task_id))
+
+    def orphan_all(self, daemon: Daemon, now: float) -> None:
+        """Orphan all that a daemon holds; those that are orphaned already keep their grace."""
+        for task_id in sorted(daemon.tasks):
+            task = self._state.ledger.get(task_id)
+            assert task is not None, "a daemon holds unfinished tasks only"
+            if task.status is not TaskStatus.ORPHANED:
+                self.orphan(task, now)
+
+    def regain(self, task: Task, daemon: Daemon, now: float) -> Task:
+        """Note that a daemon shows to have a task still, which was orphaned or pending again."""
+        self._deadlines.pop(task.task_id, None)
+        regained = task.running(daemon.daemon_id, self._state.wall(now))
+        self._state.save(regained, now)
+        self._state.send_waiting_commands(regained, daemon)
+        return regained
+
+    def reconcile(self, daemon: Daemon, listed: frozenset[str], now: float) -> None:
+        """Compare a returned daemon's first list with what it held: what it does not list is lost."""
+        for task_id in sorted(daemon.tasks):
+            task = self._state.ledger.get(task_id)
+            if task is None or task.status is not TaskStatus.ORPHANED:
+                continue
+            if task_id in listed:
+                self.regain(task, daemon, now)
+            else:
+                self._lose(task, now)
+
+    def expire(self, now: float) -> None:
+        """Give up the tasks whose grace is over."""
+        while (deadline := self.next_deadline()) is not None and deadline <= now:
+            _, task_id = heapq.heappop(self._due)
+            task = self._state.ledger.get(task_id)
+            del self._deadlines[task_id]
+            if task is not None and task.status is TaskStatus.ORPHANED:
+                self._lose(task, now)
+
+    def _lose(self, task: Task, now: float) -> None:
+        state = self._state
+        self._deadlines.pop(task.task_id, None)
+        holder = state.holder(task)
+        hostname = task.daemon_id if holder is None else holder.hostname
+        error = f"daemon {hostname} lost"
+        requeue = (
+            state.policy.on_loss is LossPolicy.REQUEUE
+            and task.tries < state.policy.most_attempts
+            and state.has_message(task)
+        )
+        state.log(
+            now,
+            "task_lost",
+            f"task lost with its daemon, {'queued again' if requeue else 'failed'}",
+            taskId=task.task_id,
+            daemonId=task.daemon_id,
+            hostname=hostname,
+        )
+        if requeue:
+            state.save(task.to(TaskStatus.PENDING), now)
+        else:
+            state.fail_unreported(task, TaskStatus.FAILED, error, now)

@@ -1,0 +1,385 @@
+"""The relay: told in the past tense what happened, it answers with what shall be done.
+
+Each public method is one input. It changes the relay's memory at once and returns the effects, in the order in which
+they are to be performed. Times are arguments, in monotonic seconds. Connections are numbered by whoever has them; the
+numbers of daemons' connections are greater than 0 and never used again.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Concatenate, ParamSpec, cast
+
+from makima_relay.core import effects
+from makima_relay.core.commands import Commands
+from makima_relay.core.fleet import Daemon, daemon_id_of
+from makima_relay.core.journal import Entry
+from makima_relay.core.lanes import Lanes
+from makima_relay.core.losses import Losses
+from makima_relay.core.messages import (
+    COMPOSERS,
+    Authenticated,
+    Command,
+    DaemonMessage,
+    Heartbeat,
+    Hello,
+    ServerError,
+    ServerMessage,
+    Spawn,
+)
+from makima_relay.core.reports import Reports
+from makima_relay.core.state import Policy, Snapshot, State
+from makima_relay.core.tasks import Task, TaskStatus
+
+#: The lane of the server's messages; daemons' lanes have the numbers of their connections.
+UPSTREAM_LANE = 0
+#: Close code for a connection that a newer one of the same machine replaces.
+CLOSE_REPLACED = 4409
+
+_Effects = list[effects.Effect]
+_P = ParamSpec("_P")
+
+
+class UnknownTaskError(Exception):
+    """No task has this id."""
+
+
+class TaskFinishedError(Exception):
+    """The task has finished, so there is nothing to cancel."""
+
+
+class UnknownDaemonError(Exception):
+    """No connected daemon has this id."""
+
+
+def _input(method: Callable[Concatenate[Relay, _P], None]) -> Callable[Concatenate[Relay, _P], _Effects]:
+    """Make a method an input: it returns the effects that were noted while it ran."""
+
+    @functools.wraps(method)
+    def told(self: Relay, /, *args: _P.args, **kwargs: _P.kwargs) -> _Effects:
+        method(self, *args, **kwargs)
+        return self._state.take_effects()
+
+    return cast("Callable[Concatenate[Relay, _P], _Effects]", told)
+
+
+class Relay:
+    """Decides for one relay.
+
+    :param policy: the settings that it obeys.
+    :param snapshot: what an earlier run left.
+    """
+
+    def __init__(self, policy: Policy, snapshot: Snapshot | None = None) -> None:
+        self._snapshot = snapshot or Snapshot()
+        self._state = State(policy, self._snapshot)
+        self._losses = Losses(self._state)
+        self._commands = Commands(self._state)
+        self._reports = Reports(self._state, self._losses)
+        self._lanes: Lanes[tuple[Daemon, DaemonMessage] | ServerMessage] = Lanes(self._state.ledger.__contains__)
+
+    # ------------------------------------------------------------------------------------------------ the relay
+
+    @_input
+    def started(self, now: float, wall: float) -> None:
+        """The relay runs: it takes up what an earlier run left; what was at work has a fresh grace.
+
+        :param wall: the same moment, in seconds since the epoch.
+        """
+        state = self._state
+        state.set_clock(now, wall)
+        for daemon in self._snapshot.daemons:
+            state.fleet.enlist(Daemon(daemon.daemon_id, daemon.machine_id, daemon.hostname, draining=daemon.draining))
+        for stored in self._snapshot.tasks:
+            state.take_up(stored)
+            if stored.task.at_work:
+                self._losses.orphan(stored.task, now)
+        self._snapshot = Snapshot()
+        state.log(now, "relay_started", "the relay has started")
+
+    @_input
+    def stopped(self, now: float) -> None:
+        """The relay is about to stop."""
+        self._state.log(now, "relay_stopped", "the relay stops")
+
+    @_input
+    def time_passed(self, now: float, wall: float) -> None:
+        """Some time passed: whatever was to happen by now happens.
+
+        :param wall: the same moment, in seconds since the epoch.
+        """
+        self._state.set_clock(now, wall)
+        self._losses.expire(now)
+        self._state.dispatch_waiting(now)
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`time_passed` has something to do, in monotonic seconds."""
+        return self._losses.next_deadline()
+
+    @_input
+    def noted(self, now: float, event: str, detail: str, /, **fields: str | int | None) -> None:
+        """Something happened at the edge that only the journal needs to know."""
+        self._state.log(now, event, detail, **fields)
+
+    @_input
+    def tasks_recalled(self, task_ids: Sequence[str], found: Iterable[Task], now: float) -> None:
+        """The store was asked for tasks; what waited for the answer goes on.
+
+        :param task_ids: what was asked.
+        :param found: the finished tasks among them.
+        """
+        for task in found:
+            self._state.ledger.recall(task)
+        for lane, message in self._lanes.answered(task_ids):
+            if isinstance(message, tuple):
+                daemon, report = message
+                self._reports.received(lane, daemon, report, now)
+            else:
+                self._act_on_command(message, now)
+        self._ask_for_tasks()
+
+    def _ask_for_tasks(self) -> None:
+        task_ids = self._lanes.to_ask()
+        if task_ids:
+            self._state.note(effects.RecallTasks(task_ids))
+
+    # ------------------------------------------------------------------------------------------------- upstream
+
+    @_input
+    def upstream_ready(self, connection: int, now: float, /, **fields: str | int | None) -> None:
+        """The server has authenticated a new upstream connection: what it may not have goes first."""
+        state = self._state
+        state.upstream = connection
+        self._commands.new_connection()
+        state.log(now, "upstream_connected", "the server accepted the connection", **fields)
+        for number, payload in state.outbox:
+            state.note(effects.SendUpstream(connection, payload, number))
+
+    @_input
+    def upstream_lost(self, now: float, reason: str) -> None:
+        """The live upstream connection is gone."""
+        self._state.upstream = None
+        self._state.log(now, "upstream_disconnected", f"the connection to the server is lost: {reason}")
+
+    def acknowledged(self, number: int) -> _Effects:
+        """The server has read every report up to and with this number."""
+        if self._state.outbox.acknowledged(number):
+            return [effects.ForgetReports(number)]
+        return []
+
+    @_input
+    def command_received(self, message: ServerMessage, now: float) -> None:
+        """The server sent a message."""
+        task_id = message.task_id if isinstance(message, Spawn | Command) else None
+        if self._lanes.passes(UPSTREAM_LANE, task_id, message):
+            self._act_on_command(message, now)
+        else:
+            self._ask_for_tasks()
+
+    def _act_on_command(self, message: object, now: float) -> None:
+        match message:
+            case Spawn():
+                self._commands.spawn(message, now)
+            case Command():
+                self._commands.route(message, now)
+            case ServerError():
+                self._commands.server_error(message, now)
+            case Authenticated():
+                # It was authenticated before: there is nothing to change.
+                return
+
+    @_input
+    def invalid_command_received(self, reason: str, now: float) -> None:
+        """The server sent something that cannot be read."""
+        self._commands.invalid(reason, now)
+
+    # ----------------------------------------------------------------------------------------------- downstream
+
+    @_input
+    def daemon_joined(self, connection: int, hello: Hello, address: str, now: float) -> None:
+        """A daemon has authenticated.
+
+        :param connection: its number.
+        :param address: where it comes from, to show.
+        """
+        state = self._state
+        daemon_id = daemon_id_of(hello.machine_id)
+        daemon = state.fleet.get(daemon_id)
+        if daemon is None:
+            daemon = state.fleet.enlist(Daemon(daemon_id, hello.machine_id, hello.hostname))
+        elif daemon.connection is not None:
+            self._replace(daemon, now)
+        state.fleet.join(daemon, connection, hello, COMPOSERS[hello.case], now)
+        # A connection that was replaced and held nothing may have been forgotten just now.
+        state.fleet.enlist(daemon)
+        daemon.address = address
+        daemon.connected_at = state.wall(now)
+        state.save_daemon(daemon, now)
+        state.log(
+            now,
+            "daemon_connected",
+            "a daemon has connected",
+            daemonId=daemon_id,
+            hostname=hello.hostname,
+            machineId=hello.machine_id,
+            address=address,
+        )
+        state.send(daemon, COMPOSERS[hello.case].authenticated(daemon_id))
+        self._send_what_waited(daemon)
+        state.dispatch_waiting(now)
+
+    def _replace(self, daemon: Daemon, now: float) -> None:
+        assert daemon.connection is not None
+        state = self._state
+        state.note(effects.CloseDaemon(daemon.connection, CLOSE_REPLACED, "replaced by a newer connection"))
+        state.log(
+            now,
+            "daemon_replaced",
+            "the same machine has connected again",
+            daemonId=daemon.daemon_id,
+            hostname=daemon.hostname,
+        )
+        state.fleet.part(daemon)
+        self._losses.orphan_all(daemon, now)
+
+    def _send_what_waited(self, daemon: Daemon) -> None:
+        """Hand a returned daemon the commands for what it held."""
+        for task_id in sorted(daemon.tasks):
+            task = self._state.ledger.get(task_id)
+            if task is not None:
+                self._state.send_waiting_commands(task, daemon)
+
+    @_input
+    def daemon_lost(self, connection: int, reason: str, now: float) -> None:
+        """A daemon's connection is gone; nothing happens if a newer one had replaced it."""
+        state = self._state
+        daemon = state.fleet.on(connection)
+        if daemon is None:
+            return
+        state.log(
+            now,
+            "daemon_disconnected",
+            f"a daemon has disconnected: {reason}",
+            daemonId=daemon.daemon_id,
+            hostname=daemon.hostname,
+        )
+        state.fleet.part(daemon)
+        self._losses.orphan_all(daemon, now)
+
+    def report_received(self, connection: int, report: DaemonMessage, now: float) -> _Effects:
+        """A daemon sent a message.
+
+        Messages of a connection that was replaced meanwhile count as long as they come.
+        """
+        daemon = self._state.fleet.on(connection)
+        if daemon is None:
+            return []
+        if self._state.fleet.seen(daemon, now):
+            self._state.dispatch_waiting(now)
+        task_id = None if type(report) is Heartbeat else report.task_id  # type: ignore[union-attr]
+        if self._lanes.passes(connection, task_id, (daemon, report)):
+            self._reports.received(connection, daemon, report, now)
+        else:
+            self._ask_for_tasks()
+        return self._state.take_effects()
+
+    @_input
+    def invalid_report_received(self, connection: int, reason: str, now: float) -> None:
+        """A daemon sent something that cannot be read."""
+        daemon = self._state.fleet.on(connection)
+        if daemon is not None:
+            self._state.fleet.seen(daemon, now)
+            self._reports.invalid(connection, daemon, reason, now)
+
+    @_input
+    def daemon_seen(self, connection: int, now: float) -> None:
+        """A daemon answered a ping."""
+        daemon = self._state.fleet.on(connection)
+        if daemon is not None and self._state.fleet.seen(daemon, now):
+            self._state.dispatch_waiting(now)
+
+    # ------------------------------------------------------------------------------------------------ operators
+
+    @_input
+    def cancel_requested(self, task_id: str, now: float) -> None:
+        """An operator wants a task stopped.
+
+        :raises UnknownTaskError: if it is not in mind: then it is unknown or long finished.
+        :raises TaskFinishedError: if it has finished.
+        """
+        task = self._state.ledger.get(task_id)
+        if task is None:
+            raise UnknownTaskError(task_id)
+        if task.finished:
+            raise TaskFinishedError(task_id)
+        self._commands.cancel(task, now)
+
+    @_input
+    def drain_requested(self, daemon_id: str, draining: bool, now: float) -> None:
+        """An operator wants a daemon to get no new tasks, or to get them again.
+
+        :raises UnknownDaemonError: if no such daemon is connected.
+        """
+        daemon = self._state.fleet.get(daemon_id)
+        if daemon is None or daemon.connection is None:
+            raise UnknownDaemonError(daemon_id)
+        if daemon.draining == draining:
+            return
+        daemon.draining = draining
+        self._state.fleet.reconsider(daemon)
+        self._state.save_daemon(daemon, now)
+        self._state.log(
+            now,
+            "daemon_draining" if draining else "daemon_resumed",
+            "the daemon gets no new tasks" if draining else "the daemon gets tasks again",
+            daemonId=daemon_id,
+            hostname=daemon.hostname,
+        )
+        self._state.dispatch_waiting(now)
+
+    # ------------------------------------------------------------------------------------------------ to look at
+
+    def daemons(self) -> list[Daemon]:
+        """The connected daemons, in the order in which they came."""
+        return list(self._state.fleet.connected())
+
+    def daemon(self, daemon_id: str) -> Daemon | None:
+        """A connected daemon by id."""
+        daemon = self._state.fleet.get(daemon_id)
+        return daemon if daemon is not None and daemon.connection is not None else None
+
+    def healthy(self, daemon: Daemon, now: float) -> bool:
+        """Whether a daemon was heard of lately enough."""
+        return self._state.fleet.healthy(daemon, now)
+
+    def task(self, task_id: str) -> Task | None:
+        """A task that is kept in mind: unfinished, or finished lately."""
+        return self._state.ledger.get(task_id)
+
+    def active_tasks(self) -> list[str]:
+        """The ids of all tasks that some daemon has: what a heartbeat to the server lists."""
+        return self._state.ledger.at_work()
+
+    @property
+    def pending_tasks(self) -> int:
+        """How many tasks wait for a daemon."""
+        return self._state.ledger.counts[TaskStatus.PENDING]
+
+    @property
+    def total_finished(self) -> int:
+        """How often a task finished, ever."""
+        return self._state.ledger.total_finished
+
+    @property
+    def reports_waiting(self) -> int:
+        """How many reports the server may not have yet."""
+        return len(self._state.outbox)
+
+    def why_pending(self, now: float) -> str:
+        """Why pending tasks wait."""
+        return self._state.fleet.why_none(now)
+
+    def journal(self, limit: int) -> list[Entry]:
+        """The latest events, newest first."""
+        return self._state.journal.latest(limit)

@@ -1,0 +1,164 @@
+"""What the daemons' messages do (``protocol.md``, *Downstream*)."""
+
+from __future__ import annotations
+
+from makima_relay.core import effects
+from makima_relay.core.fleet import Daemon
+from makima_relay.core.losses import Losses
+from makima_relay.core.messages import Completion, DaemonMessage, Heartbeat, Report, StatusChange
+from makima_relay.core.state import State
+from makima_relay.core.tasks import Task, TaskStatus
+
+#: An invalid message of this number closes the connection.
+MOST_FAULTS = 10
+#: Close code for invalid messages.
+CLOSE_INVALID = 4400
+
+
+class Reports:
+    """Checks who may report on what, relays it, and notes what it says about tasks.
+
+    :param state: the relay's memory.
+    :param losses: takes tasks back that a report shows to be still at work.
+    """
+
+    def __init__(self, state: State, losses: Losses) -> None:
+        self._state = state
+        self._losses = losses
+        self.refused = 0
+
+    def received(self, connection: int, daemon: Daemon, report: DaemonMessage, now: float) -> None:
+        """Act on one message of an authenticated daemon.
+
+        :param connection: the connection that it came on; the daemon may have another by now, or none.
+        """
+        kind = type(report)
+        if kind is Report:
+            self._plain(connection, daemon, report, now)  # type: ignore[arg-type]
+        elif kind is Heartbeat:
+            self._heartbeat(connection, daemon, report, now)  # type: ignore[arg-type]
+        else:
+            self._decisive(connection, daemon, report, now)  # type: ignore[arg-type]
+
+    def _plain(self, connection: int, daemon: Daemon, report: Report, now: float) -> None:
+        if report.task_id is not None:
+            task = self._state.ledger.get(report.task_id)
+            if task is None:
+                self._adopt(daemon, report.task_id, now)
+            elif task.daemon_id != daemon.daemon_id and task.daemon_id is not None:
+                self._refuse(connection, daemon, task, now)
+                return
+            elif task.status is not TaskStatus.RUNNING:
+                self._show_running(daemon, task, now)
+        self._state.relay_report(report.payload)
+
+    def _decisive(self, connection: int, daemon: Daemon, report: Completion | StatusChange, now: float) -> None:
+        task = self._state.ledger.get(report.task_id)
+        if task is None:
+            task = self._adopt(daemon, report.task_id, now)
+        elif task.daemon_id != daemon.daemon_id and task.daemon_id is not None:
+            self._refuse(connection, daemon, task, now)
+            return
+        task = self._show_running(daemon, task, now)
+        status = _status_of(report)
+        # Whoever does not hold the task ends nothing: it is finished already, or a new attempt waits for a daemon.
+        ends = task.at_work and status is not TaskStatus.RUNNING
+        if ends:
+            self._state.finish(task, status, None if status is TaskStatus.COMPLETED else report.error, now)
+        self._state.relay_report(report.payload, kept=ends)
+        if ends:
+            self._state.dispatch_waiting(now)
+
+    def _adopt(self, daemon: Daemon, task_id: str, now: float) -> Task:
+        """Record a task that the relay does not know on the daemon that reports on it."""
+        state = self._state
+        at = state.wall(now)
+        key = state.ledger.number()
+        task = Task(
+            key=key,
+            position=key,
+            task_id=task_id,
+            status=TaskStatus.RUNNING,
+            daemon_id=daemon.daemon_id,
+            received_at=at,
+            started_at=at,
+        )
+        state.save(task, now)
+        if daemon.connection is None:
+            self._losses.orphan(task, now)
+        return task
+
+    def _show_running(self, daemon: Daemon, task: Task, now: float) -> Task:
+        """Note that a daemon reports on a task which is its own, whatever was thought of it.
+
+        A report that had to wait for a look-up may come out after its daemon was lost: then it shows nothing.
+        """
+        if daemon.connection is None or task.daemon_id is None or task.finished:
+            return self._state.ledger.get(task.task_id) or task
+        if task.status is TaskStatus.DISPATCHED:
+            task = task.running(daemon.daemon_id, self._state.wall(now))
+            self._state.save(task, now)
+        elif task.status is not TaskStatus.RUNNING:
+            task = self._losses.regain(task, daemon, now)
+        return task
+
+    def _refuse(self, connection: int, daemon: Daemon, task: Task, now: float) -> None:
+        """Turn away a report about another daemon's task (``not_your_task``)."""
+        state = self._state
+        self.refused += 1
+        if daemon.composer is not None:
+            error = daemon.composer.error("not_your_task", "another daemon has this task", task.task_id)
+            state.note(effects.SendToDaemon(connection, error))
+        if task.task_id not in daemon.refused:
+            daemon.refused.add(task.task_id)
+            state.log(
+                now,
+                "not_your_task",
+                "report about another daemon's task refused",
+                taskId=task.task_id,
+                daemonId=daemon.daemon_id,
+                hostname=daemon.hostname,
+            )
+        if task.at_work:
+            state.interrupt(daemon, task.task_id)
+
+    def _heartbeat(self, connection: int, daemon: Daemon, report: Heartbeat, now: float) -> None:
+        # One that had to wait for a look-up may belong to a connection that is gone: then it says nothing of today.
+        if report.active_tasks is None or daemon.connection != connection:
+            return
+        for task_id in sorted(report.active_tasks):
+            task = self._state.ledger.get(task_id)
+            if task is None or task.daemon_id is None:
+                continue
+            if task.daemon_id != daemon.daemon_id:
+                if task.at_work:
+                    self._state.interrupt(daemon, task_id)
+            elif task.status is TaskStatus.PENDING:
+                self._losses.regain(task, daemon, now)
+        if not daemon.reconciled:
+            daemon.reconciled = True
+            self._losses.reconcile(daemon, report.active_tasks, now)
+            self._state.dispatch_waiting(now)
+
+    def invalid(self, connection: int, daemon: Daemon, reason: str, now: float) -> None:
+        """Answer a message that cannot be read; the tenth closes the connection."""
+        state = self._state
+        daemon.faults += 1
+        if daemon.composer is not None:
+            state.note(effects.SendToDaemon(connection, daemon.composer.error("invalid_message", reason)))
+        state.log(
+            now,
+            "invalid_message",
+            f"from a daemon: {reason}",
+            source="downstream",
+            daemonId=daemon.daemon_id,
+            hostname=daemon.hostname,
+        )
+        if daemon.faults >= MOST_FAULTS:
+            state.note(effects.CloseDaemon(connection, CLOSE_INVALID, "too many invalid messages"))
+
+
+def _status_of(report: Completion | StatusChange) -> TaskStatus:
+    if isinstance(report, StatusChange):
+        return report.status
+    return TaskStatus.COMPLETED if report.success else TaskStatus.FAILED

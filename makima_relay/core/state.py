@@ -1,0 +1,252 @@
+"""What the rules share: the relay's memory, and the small moves of which every rule is made.
+
+A move changes the memory at once and notes what has to be done outside. Nothing here decides; that is
+:mod:`~makima_relay.core.commands`, :mod:`~makima_relay.core.reports` and :mod:`~makima_relay.core.losses`.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from makima_relay.core import effects
+from makima_relay.core.fleet import Daemon, Fleet
+from makima_relay.core.journal import Entry, Journal
+from makima_relay.core.ledger import Ledger
+from makima_relay.core.messages import COMPOSERS, WireCase
+from makima_relay.core.outbox import Outbox
+from makima_relay.core.tasks import FINISHED, Task, TaskStatus
+
+
+class LossPolicy(enum.Enum):
+    """What becomes of a lost task: ``--on-daemon-loss``."""
+
+    FAIL = "fail"
+    REQUEUE = "requeue"
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings that the core obeys; their defaults are ``configuration.md``'s.
+
+    :ivar daemon_grace: seconds that a lost daemon has to return.
+    :ivar health_timeout: seconds of silence after which a daemon gets no new tasks.
+    :ivar on_loss: what becomes of a lost task.
+    :ivar most_attempts: how often a task is dispatched before its loss is final.
+    :ivar wire_case: how types are spelled toward the server.
+    """
+
+    daemon_grace: float = 60.0
+    health_timeout: float = 90.0
+    on_loss: LossPolicy = LossPolicy.FAIL
+    most_attempts: int = 3
+    wire_case: WireCase = WireCase.CAMEL
+
+
+class StoredTask(msgspec.Struct, frozen=True, kw_only=True):
+    """An unfinished task as the store has it.
+
+    :ivar message: its whole ``spawnTask``; none if it was adopted.
+    :ivar commands: what waits for it, in order; none for an ``interruptTask`` of the relay's own.
+    """
+
+    task: Task
+    message: bytes | None = None
+    commands: tuple[bytes | None, ...] = ()
+
+
+class StoredDaemon(msgspec.Struct, frozen=True, kw_only=True):
+    """A daemon as the store has it."""
+
+    daemon_id: str
+    machine_id: str
+    hostname: str
+    draining: bool = False
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a relay takes up from an earlier run.
+
+    :ivar next_key: the first number that no stored task has.
+    :ivar total_finished: how often a task finished, ever.
+    :ivar reports: what the server may not have, as (number, payload), oldest first.
+    :ivar entries: the journal, oldest first.
+    """
+
+    next_key: int = 1
+    total_finished: int = 0
+    tasks: tuple[StoredTask, ...] = ()
+    daemons: tuple[StoredDaemon, ...] = ()
+    reports: tuple[tuple[int, bytes], ...] = ()
+    entries: tuple[Entry, ...] = ()
+
+
+class State:
+    """The relay's memory and the effects that a running input has noted so far.
+
+    :param policy: the settings.
+    :param snapshot: what an earlier run left.
+    """
+
+    def __init__(self, policy: Policy, snapshot: Snapshot) -> None:
+        self.policy = policy
+        self.fleet = Fleet(policy.health_timeout)
+        self.ledger = Ledger(snapshot.next_key, snapshot.total_finished)
+        self.outbox = Outbox(snapshot.reports)
+        self.journal = Journal(snapshot.entries)
+        self.composer = COMPOSERS[policy.wire_case]
+        self.upstream: int | None = None
+        self._messages: dict[str, bytes] = {}
+        self._commands: dict[str, list[bytes | None]] = {}
+        self._clock_offset = 0.0
+        self._effects: list[effects.Effect] = []
+
+    # ------------------------------------------------------------------------------------------- time and effects
+
+    def set_clock(self, now: float, wall: float) -> None:
+        """Learn which wall-clock time belongs to a monotonic one, both in seconds."""
+        self._clock_offset = wall - now
+
+    def wall(self, now: float) -> float:
+        """The wall-clock time, in seconds since the epoch, of a monotonic one."""
+        return now + self._clock_offset
+
+    def note(self, effect: effects.Effect) -> None:
+        """Have something done, after all that was noted before."""
+        self._effects.append(effect)
+
+    def take_effects(self) -> list[effects.Effect]:
+        """Hand over what was noted, in order."""
+        taken, self._effects = self._effects, []
+        return taken
+
+    def log(self, now: float, event: str, detail: str, /, **fields: str | int | None) -> None:
+        """Write an event into the journal."""
+        self.note(effects.SaveEntry(self.journal.write(self.wall(now), event, detail, fields)))
+
+    # -------------------------------------------------------------------------------------------------- to peers
+
+    def relay_report(self, payload: bytes, *, kept: bool = False) -> None:
+        """Send a report to the server, now or as soon as it is there again.
+
+        :param kept: whether it must survive a crash, in one transaction with what was saved just before.
+        """
+        number = self.outbox.add(payload, kept=kept)
+        if kept:
+            self.note(effects.KeepReport(number, payload))
+        if self.upstream is not None:
+            self.note(effects.SendUpstream(self.upstream, payload, number))
+
+    def answer_server(self, payload: bytes) -> None:
+        """Send the server something that only matters on this connection."""
+        if self.upstream is not None:
+            self.note(effects.SendUpstream(self.upstream, payload))
+
+    def send(self, daemon: Daemon, payload: bytes) -> None:
+        """Send a daemon a message; it must be connected to get it."""
+        if daemon.connection is not None:
+            self.note(effects.SendToDaemon(daemon.connection, payload))
+
+    def interrupt(self, daemon: Daemon, task_id: str) -> None:
+        """Have a daemon stop a task that is not its own any more, once per connection."""
+        if daemon.composer is not None and task_id not in daemon.interrupted:
+            daemon.interrupted.add(task_id)
+            self.send(daemon, daemon.composer.interrupt_task(task_id))
+
+    # ----------------------------------------------------------------------------------------------------- tasks
+
+    def take_up(self, stored: StoredTask) -> None:
+        """Keep in mind an unfinished task from an earlier run."""
+        task_id = stored.task.task_id
+        self.ledger.put(stored.task)
+        if stored.message is not None:
+            self._messages[task_id] = stored.message
+        if stored.commands:
+            self._commands[task_id] = list(stored.commands)
+        holder = self.holder(stored.task)
+        if holder is not None:
+            self.fleet.hold(holder, task_id)
+
+    def holder(self, task: Task) -> Daemon | None:
+        """The daemon that has a task, connected or not."""
+        if not task.at_work or task.daemon_id is None:
+            return None
+        return self.fleet.get(task.daemon_id)
+
+    def save(self, task: Task, now: float, message: bytes | None = None) -> None:
+        """Keep a task as it is from now on, and move it between the hands that hold it.
+
+        :param message: its ``spawnTask``, when that is new.
+        """
+        before = self.ledger.get(task.task_id)
+        holder_before = None if before is None else self.holder(before)
+        self.ledger.put(task)
+        holder = self.holder(task)
+        if holder_before is not holder:
+            if holder_before is not None:
+                self.fleet.release(holder_before, task.task_id)
+            if holder is not None:
+                self.fleet.hold(holder, task.task_id)
+        if message is not None:
+            self._messages[task.task_id] = message
+        self.note(effects.SaveTask(task, self.wall(now), message))
+
+    def has_message(self, task: Task) -> bool:
+        """Whether the task can be sent to a daemon (again)."""
+        return task.task_id in self._messages
+
+    def finish(self, task: Task, status: TaskStatus, error: str | None, now: float) -> None:
+        """End a task; whoever reports that to the server does so next."""
+        assert status in FINISHED
+        self.save(task.ended(status, self.wall(now), error), now)
+        self._messages.pop(task.task_id, None)
+        self.drop_commands(task)
+
+    def fail_unreported(self, task: Task, status: TaskStatus, error: str, now: float) -> None:
+        """End a task of which no daemon will tell the server, and tell it."""
+        self.finish(task, status, error, now)
+        self.relay_report(self.composer.task_failed(task.task_id, error), kept=True)
+
+    def keep_command(self, task: Task, payload: bytes | None) -> None:
+        """Let a command wait until its task has a daemon.
+
+        :param payload: as it came; none for an ``interruptTask`` of the relay's own, which is spelled only when it
+            is known how the daemon spells.
+        """
+        self._commands.setdefault(task.task_id, []).append(payload)
+        self.note(effects.KeepCommand(task.key, payload))
+
+    def drop_commands(self, task: Task) -> list[bytes | None]:
+        """Take away the commands that wait for a task, in order."""
+        waiting = self._commands.pop(task.task_id, [])
+        if waiting:
+            self.note(effects.ForgetCommands(task.key))
+        return waiting
+
+    def send_waiting_commands(self, task: Task, daemon: Daemon) -> None:
+        """Hand the commands that wait for a task to the daemon that has it now."""
+        if daemon.composer is None:
+            return
+        for payload in self.drop_commands(task):
+            self.send(daemon, daemon.composer.interrupt_task(task.task_id) if payload is None else payload)
+
+    # -------------------------------------------------------------------------------------------------- dispatch
+
+    def dispatch_waiting(self, now: float) -> None:
+        """Send the oldest pending tasks out while there are free slots (``protocol.md``, *Dispatch*)."""
+        while (task := self.ledger.oldest_pending()) is not None:
+            daemon = self.fleet.least_loaded(now)
+            if daemon is None:
+                return
+            self.fleet.dispatched(daemon, task.task_id)
+            self.save(task.dispatched(daemon.daemon_id, self.wall(now)), now)
+            self.send(daemon, self._messages[task.task_id])
+            if self.policy.on_loss is LossPolicy.FAIL:
+                del self._messages[task.task_id]
+            self.send_waiting_commands(task, daemon)
+
+    def save_daemon(self, daemon: Daemon, now: float) -> None:
+        """Keep what is known of a daemon beyond its connection."""
+        self.note(
+            effects.SaveDaemon(daemon.daemon_id, daemon.machine_id, daemon.hostname, daemon.draining, self.wall(now))
+        )

@@ -1,0 +1,59 @@
+"""The few interfaces that the engine needs of the world around it, declared by the one who needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from makima_relay.core.effects import Saved
+from makima_relay.core.tasks import Task
+
+
+class StoreUnavailableError(Exception):
+    """A commit failed for a cause that can pass: the disk is full, the file is locked or cannot be written."""
+
+
+class Store(Protocol):
+    """Where the relay's memory is kept."""
+
+    def commit(self, effects: Sequence[Saved]) -> Deferred[None]:
+        """Save all of these or none, in their order.
+
+        The answer fails with :class:`StoreUnavailableError` when trying again may help; with anything else the state
+        on disk cannot be trusted.
+        """
+
+    def recall(self, task_ids: Sequence[str]) -> Deferred[list[Task]]:
+        """Find those of these tasks that are stored."""
+
+
+class Link(Protocol):
+    """A connection to a peer."""
+
+    def pause(self) -> None:
+        """Stop reading; the peer is held back by TCP."""
+
+    def resume(self) -> None:
+        """Read again."""
+
+
+class DaemonLink(Link, Protocol):
+    """A connection to a daemon."""
+
+    def send(self, payload: bytes) -> None:
+        """Send one text message."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Close it, properly if the peer takes part."""
+
+
+class UpstreamLink(Link, Protocol):
+    """A connection to the server that it has authenticated."""
+
+    def send(self, payload: bytes, number: int | None) -> None:
+        """Send one text message.
+
+        :param number: its place in the outbox, if the engine wants to be told when the server has it.
+        """

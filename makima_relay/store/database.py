@@ -1,0 +1,145 @@
+"""The database file: one relay at a time, readable by its owner only, with the schema that this program knows.
+
+All of it happens before the reactor runs and before ``twistd`` forks: nothing here keeps an SQLite connection, which
+must not cross a fork. The lock does cross it, because it belongs to the open file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import sqlite3
+import uuid
+from contextlib import closing
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import attrs
+
+#: How long a connection waits for another process that holds the database, in seconds.
+BUSY_TIMEOUT = 1.0
+
+
+class DatabaseError(Exception):
+    """The database cannot be used; the text says in one line why, and what to do."""
+
+
+@attrs.frozen
+class Database:
+    """A database file that is ours and has the right schema.
+
+    :ivar path: where it is, absolute.
+    :ivar machine_id: the relay's own id, made once.
+    :ivar lock: the open lock file; the relay holds it for as long as it lives.
+    """
+
+    path: Path
+    machine_id: str
+    lock: int = attrs.field(repr=False)
+
+    def release(self) -> None:
+        """Let another relay have it."""
+        os.close(self.lock)
+
+
+def open_database(path: Path, schema: Traversable | None = None) -> Database:
+    """Take hold of a database file, and make or upgrade it if need be.
+
+    :param path: where it is or shall be; its directory must exist.
+    :param schema: the directory of numbered upgrades; the package's own if none is given.
+    :raises DatabaseError: when it belongs to another relay, is newer than this program, or cannot be used.
+    """
+    schema = schema or resources.files(__package__) / "schema"
+    lock = _lock(path)
+    try:
+        _create(path)
+        machine_id = _prepare(path, _upgrades(schema))
+    except (sqlite3.Error, OSError) as error:
+        os.close(lock)
+        raise DatabaseError(f"database {path}: {error}") from None
+    except DatabaseError:
+        os.close(lock)
+        raise
+    return Database(path, machine_id, lock)
+
+
+def _lock(path: Path) -> int:
+    """Take the lock that says whose database it is: a file beside it, since SQLite locks the file itself its own way."""
+    try:
+        lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DatabaseError(f"database {path}: its directory cannot be written: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise DatabaseError(f"database {path}: another relay uses it; give each its own --database") from None
+    return lock
+
+
+def _create(path: Path) -> None:
+    """Make the file with its mode before SQLite would; SQLite gives its side files the same mode."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    path.chmod(0o600)
+
+
+def _upgrades(schema: Traversable) -> list[tuple[int, str]]:
+    """The numbered upgrades, ``0001_what.sql`` and so on, in order."""
+    found = []
+    for each in schema.iterdir():
+        match = re.fullmatch(r"(\d{4})_\w+\.sql", each.name)
+        if match:
+            found.append((int(match[1]), each.read_text(encoding="utf-8")))
+    return sorted(found)
+
+
+def _prepare(path: Path, upgrades: list[tuple[int, str]]) -> str:
+    with closing(connect(path)) as connection:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        newest = upgrades[-1][0]
+        if version > newest:
+            raise DatabaseError(
+                f"database {path}: its schema is version {version}, this program knows up to {newest}; "
+                "run the newer makima-relay or restore a back-up"
+            )
+        if 0 < version < newest:
+            _back_up(connection, path.with_name(f"{path.name}.v{version}.backup"))
+        for number, script in upgrades:
+            if number > version:
+                connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+        return _machine_id(connection)
+
+
+def _back_up(connection: sqlite3.Connection, target: Path) -> None:
+    """Copy the database as it is before an upgrade; an older back-up of the same version is replaced."""
+    target.unlink(missing_ok=True)
+    _create(target)
+    with closing(sqlite3.connect(target)) as copy:
+        connection.backup(copy)
+
+
+def _machine_id(connection: sqlite3.Connection) -> str:
+    with connection:
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('machine_id', ?)", (str(uuid.uuid4()),))
+    return str(connection.execute("SELECT value FROM meta WHERE name = 'machine_id'").fetchone()[0])
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a connection with the settings that all of the relay's have."""
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, check_same_thread=False)
+    configure(connection)
+    return connection
+
+
+def configure(connection: sqlite3.Connection) -> None:
+    """Give a connection its settings: a write-ahead log, and commits that survive a power cut.
+
+    :raises sqlite3.Error: when the file is no database, or cannot be used.
+    """
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = OFF")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute("PRAGMA temp_store = MEMORY")

@@ -1,0 +1,182 @@
+"""Reads the store: what a relay takes up when it starts, and the history that people look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import msgspec
+
+from makima_relay.core.journal import Entry
+from makima_relay.core.state import Snapshot, StoredDaemon, StoredTask
+from makima_relay.core.tasks import Task, TaskStatus
+
+_COLUMNS = """
+    key, position, task_id, name, status, daemon_id, attempts, tries,
+    received_at, dispatched_at, started_at, finished_at, error
+"""
+_UNFINISHED = "('pending', 'dispatched', 'running', 'orphaned')"
+#: SQLite takes a bounded number of parameters; this many ids are asked for at a time.
+_IDS_AT_A_TIME = 500
+
+
+@attrs.frozen(kw_only=True)
+class Filter:
+    """Which tasks of the history are wanted; none means any.
+
+    :ivar daemon: the id or the hostname of the daemon that has or had it.
+    :ivar text: a part of its name or id, in any case.
+    """
+
+    status: TaskStatus | None = None
+    daemon: str | None = None
+    text: str | None = None
+
+
+@attrs.frozen
+class TaskRow:
+    """A task of the history, with its daemon's name."""
+
+    task: Task
+    hostname: str | None
+
+
+@attrs.frozen
+class TaskEvent:
+    """A change of a task's status, at a time in seconds since the epoch."""
+
+    at: float
+    status: str
+    daemon_id: str | None
+    error: str | None
+
+
+def _task(row: Sequence[Any]) -> Task:
+    return Task(
+        key=row[0],
+        position=row[1],
+        task_id=row[2],
+        name=row[3],
+        status=TaskStatus(row[4]),
+        daemon_id=row[5],
+        attempts=row[6],
+        tries=row[7],
+        received_at=row[8],
+        dispatched_at=row[9],
+        started_at=row[10],
+        finished_at=row[11],
+        error=row[12],
+    )
+
+
+def read_snapshot(cursor: Any) -> Snapshot:
+    """Read all that a relay takes up when it starts; finished tasks stay where they are."""
+    next_key = cursor.execute(
+        "SELECT 1 + max(coalesce((SELECT max(key) FROM tasks), 0), coalesce((SELECT max(position) FROM tasks), 0))"
+    ).fetchone()[0]
+    total = cursor.execute("SELECT value FROM meta WHERE name = 'total_finished'").fetchone()[0]
+    return Snapshot(
+        next_key=next_key,
+        total_finished=total,
+        tasks=_read_unfinished(cursor),
+        daemons=_read_daemons(cursor),
+        reports=tuple(cursor.execute("SELECT number, payload FROM reports ORDER BY number").fetchall()),
+        entries=_read_journal(cursor),
+    )
+
+
+def _read_unfinished(cursor: Any) -> tuple[StoredTask, ...]:
+    commands: dict[int, list[bytes | None]] = {}
+    for key, payload in cursor.execute("SELECT task, payload FROM commands ORDER BY number"):
+        commands.setdefault(key, []).append(payload)
+    rows = cursor.execute(
+        f"SELECT {_COLUMNS}, message FROM tasks LEFT JOIN task_messages ON task = key "  # noqa: S608 - constants
+        f"WHERE status IN {_UNFINISHED} ORDER BY position"
+    )
+    return tuple(
+        StoredTask(task=_task(row), message=row[13], commands=tuple(commands.get(row[0], ()))) for row in rows
+    )
+
+
+def _read_daemons(cursor: Any) -> tuple[StoredDaemon, ...]:
+    """Read the daemons that matter before they connect: those with tasks, and those being drained."""
+    rows = cursor.execute(
+        "SELECT daemon_id, machine_id, hostname, draining FROM daemons WHERE draining OR daemon_id IN "  # noqa: S608
+        f"(SELECT daemon_id FROM tasks WHERE status IN {_UNFINISHED})"
+    )
+    return tuple(
+        StoredDaemon(daemon_id=row[0], machine_id=row[1], hostname=row[2], draining=bool(row[3])) for row in rows
+    )
+
+
+def _read_journal(cursor: Any) -> tuple[Entry, ...]:
+    rows = cursor.execute("SELECT number, at, event, detail, fields FROM journal ORDER BY number")
+    return tuple(Entry(*row[:4], msgspec.json.decode(row[4])) for row in rows)
+
+
+def read_tasks(cursor: Any, task_ids: Sequence[str]) -> list[Task]:
+    """Read those of these tasks that are stored."""
+    found = []
+    for start in range(0, len(task_ids), _IDS_AT_A_TIME):
+        some = task_ids[start : start + _IDS_AT_A_TIME]
+        marks = ", ".join("?" * len(some))
+        rows = cursor.execute(f"SELECT {_COLUMNS} FROM tasks WHERE task_id IN ({marks})", some)  # noqa: S608
+        found += [_task(row) for row in rows]
+    return found
+
+
+def _condition(wanted: Filter) -> tuple[str, list[str]]:
+    """The WHERE clause of a filter and its parameters."""
+    terms, values = [], []
+    if wanted.status is not None:
+        terms.append("status = ?")
+        values.append(wanted.status.value)
+    if wanted.daemon is not None:
+        terms.append("daemon_id IN (SELECT ? UNION SELECT daemon_id FROM daemons WHERE hostname = ?)")
+        values += [wanted.daemon, wanted.daemon]
+    if wanted.text is not None:
+        escaped = wanted.text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+        terms.append(r"(name LIKE ? ESCAPE '\' OR task_id LIKE ? ESCAPE '\')")
+        values += [f"%{escaped}%"] * 2
+    return ("WHERE " + " AND ".join(terms) if terms else ""), values
+
+
+def read_page(cursor: Any, wanted: Filter, limit: int, offset: int) -> tuple[list[TaskRow], int]:
+    """Read a page of the history, newest first.
+
+    :param limit: how many tasks at most.
+    :param offset: how many to leave out before them.
+    :return: the page, and how many tasks there are in all.
+    """
+    where, values = _condition(wanted)
+    columns = ", ".join(f"tasks.{name.strip()}" for name in _COLUMNS.split(","))
+    # The inner query finds the page in an index alone, so that leaving out many rows does not read them.
+    rows = cursor.execute(
+        f"SELECT {columns}, hostname FROM (SELECT position AS place FROM tasks {where} "  # noqa: S608 - constants
+        "ORDER BY position DESC LIMIT ? OFFSET ?) JOIN tasks ON position = place "
+        "LEFT JOIN daemons ON daemons.daemon_id = tasks.daemon_id ORDER BY position DESC",
+        [*values, limit, offset],
+    ).fetchall()
+    return [TaskRow(_task(row), row[13]) for row in rows], _count(cursor, wanted, where, values)
+
+
+def _count(cursor: Any, wanted: Filter, where: str, values: list[str]) -> int:
+    if wanted.daemon is None and wanted.text is None:
+        status = None if wanted.status is None else wanted.status.value
+        query = "SELECT sum(tasks) FROM task_counts WHERE ?1 IS NULL OR status = ?1"
+        return int(cursor.execute(query, [status]).fetchone()[0])
+    return int(cursor.execute(f"SELECT count(*) FROM tasks {where}", values).fetchone()[0])  # noqa: S608
+
+
+def read_task(cursor: Any, task_id: str) -> tuple[TaskRow, list[TaskEvent]] | None:
+    """Read one task and what became of it, oldest first."""
+    found = read_tasks(cursor, [task_id])
+    if not found:
+        return None
+    task = found[0]
+    daemon = cursor.execute("SELECT hostname FROM daemons WHERE daemon_id = ?", [task.daemon_id]).fetchone()
+    events = cursor.execute(
+        "SELECT at, status, daemon_id, error FROM task_events WHERE task = ? ORDER BY number", [task.key]
+    ).fetchall()
+    return TaskRow(task, None if daemon is None else daemon[0]), [TaskEvent(*row) for row in events]

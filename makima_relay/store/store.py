@@ -1,0 +1,98 @@
+"""The store as the rest of the relay sees it: asynchronous, one thread that writes and one that reads."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.enterprise import adbapi
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorThreads
+from twisted.python.failure import Failure
+
+from makima_relay.core.effects import Saved
+from makima_relay.core.state import Snapshot
+from makima_relay.core.tasks import Task
+from makima_relay.ports import StoreUnavailableError
+from makima_relay.store import database, reader, writer
+from makima_relay.store.reader import Filter, TaskEvent, TaskRow
+
+_T = TypeVar("_T")
+
+
+class SQLiteStore:
+    """Implements :class:`makima_relay.ports.Store`, and answers what the HTTP side asks.
+
+    :param reactor: runs the threads.
+    :param path: the database file, already made by :func:`makima_relay.store.database.open_database`.
+    """
+
+    def __init__(self, reactor: IReactorThreads, path: Path) -> None:
+        self._writer = _pool(reactor, path)
+        self._reader = _pool(reactor, path)
+
+    def start(self) -> None:
+        """Open the connections."""
+        self._writer.start()
+        self._reader.start()
+
+    def close(self) -> None:
+        """Close the connections; waits for what is under way."""
+        self._writer.close()
+        self._reader.close()
+
+    def commit(self, effects: Sequence[Saved]) -> Deferred[None]:
+        """See :meth:`makima_relay.ports.Store.commit`."""
+        return self._write(writer.write, effects)
+
+    def prove_writable(self) -> Deferred[None]:
+        """Write something that changes nothing; fails like :meth:`commit`."""
+        return self._write(writer.prove)
+
+    def _write(self, interaction: Callable[..., None], *args: Any) -> Deferred[None]:
+        done: Deferred[None] = self._writer.runInteraction(interaction, *args)
+        return done.addErrback(_classify)
+
+    def recall(self, task_ids: Sequence[str]) -> Deferred[list[Task]]:
+        """See :meth:`makima_relay.ports.Store.recall`."""
+        return self._read(reader.read_tasks, task_ids)
+
+    def snapshot(self) -> Deferred[Snapshot]:
+        """Read all that a relay takes up when it starts."""
+        return self._read(reader.read_snapshot)
+
+    def page(self, wanted: Filter, limit: int, offset: int) -> Deferred[tuple[list[TaskRow], int]]:
+        """See :func:`makima_relay.store.reader.read_page`."""
+        return self._read(reader.read_page, wanted, limit, offset)
+
+    def task(self, task_id: str) -> Deferred[tuple[TaskRow, list[TaskEvent]] | None]:
+        """See :func:`makima_relay.store.reader.read_task`."""
+        return self._read(reader.read_task, task_id)
+
+    def _read(self, interaction: Callable[..., _T], *args: Any) -> Deferred[_T]:
+        found: Deferred[_T] = self._reader.runInteraction(interaction, *args)
+        return found
+
+
+def _pool(reactor: IReactorThreads, path: Path) -> adbapi.ConnectionPool:
+    """One thread with one connection: adbapi then keeps the order in which it was asked."""
+    return adbapi.ConnectionPool(
+        "sqlite3",
+        str(path),
+        cp_reactor=reactor,
+        cp_min=1,
+        cp_max=1,
+        cp_noisy=False,
+        cp_openfun=database.configure,
+        check_same_thread=False,
+        timeout=database.BUSY_TIMEOUT,
+    )
+
+
+def _classify(failure: Failure) -> Failure:
+    """Tell a cause that can pass from one that cannot."""
+    if failure.check(sqlite3.Error) and writer.can_pass(failure.value):
+        return Failure(StoreUnavailableError(str(failure.value)))
+    return failure

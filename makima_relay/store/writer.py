@@ -1,0 +1,154 @@
+"""Writes what the core wants saved: many effects in one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from makima_relay.core import effects
+from makima_relay.core.journal import MOST_ENTRIES
+from makima_relay.core.tasks import Task
+
+_SAVE_TASK = """
+    INSERT INTO tasks (key, position, task_id, name, status, daemon_id, attempts, tries,
+                       received_at, dispatched_at, started_at, finished_at, error)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (key) DO UPDATE SET
+        position = excluded.position, name = excluded.name, status = excluded.status,
+        daemon_id = excluded.daemon_id, attempts = excluded.attempts, tries = excluded.tries,
+        received_at = excluded.received_at, dispatched_at = excluded.dispatched_at,
+        started_at = excluded.started_at, finished_at = excluded.finished_at, error = excluded.error
+"""
+_SAVE_DAEMON = """
+    INSERT INTO daemons (daemon_id, machine_id, hostname, draining, seen_at) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (daemon_id) DO UPDATE SET
+        hostname = excluded.hostname, draining = excluded.draining, seen_at = excluded.seen_at
+"""
+
+
+def write(cursor: Any, batch: Sequence[effects.Saved]) -> None:
+    """Write a batch inside a transaction that the caller commits.
+
+    Effects of one class are written together, in their order; those of different classes touch different tables,
+    except commands, whose keeping and forgetting is told apart in :func:`_write_commands`.
+
+    :param cursor: adbapi's transaction.
+    :raises sqlite3.Error: whatever SQLite finds.
+    """
+    by_class: dict[type[effects.Saved], list[Any]] = defaultdict(list)
+    for effect in batch:
+        by_class[type(effect)].append(effect)
+    _write_tasks(cursor, by_class[effects.SaveTask])
+    _write_commands(cursor, batch)
+    _write_reports(cursor, by_class[effects.KeepReport], by_class[effects.ForgetReports])
+    _write_daemons(cursor, by_class[effects.SaveDaemon])
+    _write_journal(cursor, by_class[effects.SaveEntry])
+
+
+def _row(task: Task) -> tuple[Any, ...]:
+    return (
+        task.key,
+        task.position,
+        task.task_id,
+        task.name,
+        task.status.value,
+        task.daemon_id,
+        task.attempts,
+        task.tries,
+        task.received_at,
+        task.dispatched_at,
+        task.started_at,
+        task.finished_at,
+        task.error,
+    )
+
+
+def _write_tasks(cursor: Any, saves: Sequence[effects.SaveTask]) -> None:
+    if not saves:
+        return
+    cursor.executemany(_SAVE_TASK, [_row(save.task) for save in saves])
+    cursor.executemany(
+        "INSERT INTO task_events (task, at, status, daemon_id, error) VALUES (?, ?, ?, ?, ?)",
+        [(save.task.key, save.at, save.task.status.value, save.task.daemon_id, save.task.error) for save in saves],
+    )
+    messages = [(save.task.key, save.message) for save in saves if save.message is not None]
+    if messages:
+        cursor.executemany("INSERT OR REPLACE INTO task_messages (task, message) VALUES (?, ?)", messages)
+
+
+def _write_commands(cursor: Any, batch: Sequence[effects.Saved]) -> None:
+    kept: dict[int, list[bytes | None]] = defaultdict(list)
+    forgotten: set[int] = set()
+    for effect in batch:
+        if isinstance(effect, effects.KeepCommand):
+            kept[effect.task].append(effect.payload)
+        elif isinstance(effect, effects.ForgetCommands):
+            kept.pop(effect.task, None)
+            forgotten.add(effect.task)
+    if forgotten:
+        cursor.executemany("DELETE FROM commands WHERE task = ?", [(task,) for task in forgotten])
+    if kept:
+        rows = [(task, payload) for task, payloads in kept.items() for payload in payloads]
+        cursor.executemany("INSERT INTO commands (task, payload) VALUES (?, ?)", rows)
+
+
+def _write_reports(
+    cursor: Any, keeps: Sequence[effects.KeepReport], forgets: Sequence[effects.ForgetReports]
+) -> None:
+    if keeps:
+        rows = [(keep.number, keep.payload) for keep in keeps]
+        cursor.executemany("INSERT INTO reports (number, payload) VALUES (?, ?)", rows)
+    if forgets:
+        cursor.execute("DELETE FROM reports WHERE number <= ?", (max(forget.up_to for forget in forgets),))
+
+
+def _write_daemons(cursor: Any, saves: Sequence[effects.SaveDaemon]) -> None:
+    if saves:
+        cursor.executemany(
+            _SAVE_DAEMON,
+            [(save.daemon_id, save.machine_id, save.hostname, save.draining, save.seen_at) for save in saves],
+        )
+
+
+def _write_journal(cursor: Any, saves: Sequence[effects.SaveEntry]) -> None:
+    if not saves:
+        return
+    entries = [save.entry for save in saves[-MOST_ENTRIES:]]
+    cursor.executemany(
+        "INSERT INTO journal (number, at, event, detail, fields) VALUES (?, ?, ?, ?, ?)",
+        [
+            (each.number, each.at, each.event, each.detail, msgspec.json.encode(each.fields).decode())
+            for each in entries
+        ],
+    )
+    cursor.execute("DELETE FROM journal WHERE number <= ?", (entries[-1].number - MOST_ENTRIES,))
+
+
+def prove(cursor: Any) -> None:
+    """Write something that changes nothing, to see whether the database can be written."""
+    cursor.execute("UPDATE meta SET value = value WHERE name = 'machine_id'")
+
+
+#: SQLite's reasons that can pass by themselves: primary result codes.
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+
+
+def can_pass(error: BaseException) -> bool:
+    """Whether a failed commit may succeed later (``architecture.md``, *Boundaries to keep*)."""
+    code = getattr(error, "sqlite_errorcode", None)
+    # The low byte of an extended result code is the primary one: sqlite.org/rescode.html.
+    return isinstance(error, sqlite3.Error) and code is not None and (code & 0xFF) in _PASSING

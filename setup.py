@@ -1,0 +1,54 @@
+"""Packaging of makima-relay: the package, the ``twistd`` plugin and the ``makima-relay`` command."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "makima_relay/__init__.py").read_text()).group(1)
+
+setup(
+    name="makima-relay",
+    version=VERSION,
+    description="The self-hosted edge between a Makima server and its daemons",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    # "twisted.plugins" is a directory of plugins without __init__.py, so find_packages does not see it.
+    packages=[*find_packages(include=["makima_relay", "makima_relay.*"]), "twisted.plugins"],
+    # Without this an editable installation hides the plugin.
+    package_dir={"": "."},
+    package_data={
+        "makima_relay": ["py.typed", "schema/*.sql"],
+        "twisted": ["plugins/makima_relay_plugin.py"],
+    },
+    install_requires=[
+        "attrs>=24",
+        "autobahn>=26.10,<26.11",
+        "click>=8.1,<9",
+        "klein>=24.8,<25",
+        "msgspec>=0.20,<0.23",
+        "python-dotenv>=1,<2",
+        "rich>=13,<16",
+        "treq>=25.5",
+        "twisted[tls]>=25.5",
+        "txredisapi>=1.5,<2",
+        "werkzeug>=3,<4",
+    ],
+    extras_require={
+        "dev": [
+            "coverage>=7.6",
+            "hypothesis>=6.120",
+            "mypy>=1.15",
+            "mypy-zope>=1.0.9",
+            "psutil>=6",
+            "ruff>=0.9",
+            "types-setuptools",
+            "websockets>=14",
+        ],
+    },
+    entry_points={"console_scripts": ["makima-relay = makima_relay.cli:main"]},
+    zip_safe=False,
+)
