@@ -30,7 +30,10 @@ class Store(Protocol):
 
 
 class Link(Protocol):
-    """A connection to a peer."""
+    """A connection to a peer.
+
+    None of its methods may call the engine before it returns: the engine is in the middle of an ordered list then.
+    """
 
     def pause(self) -> None:
         """Stop reading; the peer is held back by TCP."""

@@ -1,1 +1,5 @@
-def main(): ...
+"""The ``makima-relay`` command."""
+
+
+def main() -> None:
+    """Run the command."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -44,9 +44,11 @@ class Journal:
     """Numbers the events and remembers the latest.
 
     :param entries: what is left from an earlier run, oldest first.
+    :param redact: blacks out secrets, which a peer may have put into what it said.
     """
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+    def __init__(self, entries: Iterable[Entry] = (), redact: Callable[[str], str] = str) -> None:
+        self._redact = redact
         self._entries: deque[Entry] = deque(entries, MOST_ENTRIES)
         self._number = self._entries[-1].number if self._entries else 0
 
@@ -57,10 +59,13 @@ class Journal:
         :param fields: further members; strings in them may come from a peer.
         """
         self._number += 1
-        shown = {name: printable(value) if isinstance(value, str) else value for name, value in fields.items()}
-        entry = Entry(self._number, at, event, printable(detail), shown)
+        shown = {name: self._shown(value) if isinstance(value, str) else value for name, value in fields.items()}
+        entry = Entry(self._number, at, event, self._shown(detail), shown)
         self._entries.append(entry)
         return entry
+
+    def _shown(self, text: str) -> str:
+        return printable(self._redact(text))
 
     def latest(self, limit: int) -> list[Entry]:
         """The latest events, newest first.

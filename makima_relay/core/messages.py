@@ -200,7 +200,7 @@ class _Envelope(msgspec.Struct):
     """The members that decide a message's way, when they are as they should be: the fast reading."""
 
     type: Annotated[str, msgspec.Meta(min_length=1)]
-    taskId: _TaskId | None = None  # noqa: N815 - the wire's spelling
+    taskId: _TaskId | None = None
     task_id: _TaskId | None = None
 
 

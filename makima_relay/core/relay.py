@@ -69,11 +69,12 @@ class Relay:
 
     :param policy: the settings that it obeys.
     :param snapshot: what an earlier run left.
+    :param redact: blacks out secrets in what is logged.
     """
 
-    def __init__(self, policy: Policy, snapshot: Snapshot | None = None) -> None:
+    def __init__(self, policy: Policy, snapshot: Snapshot | None = None, redact: Callable[[str], str] = str) -> None:
         self._snapshot = snapshot or Snapshot()
-        self._state = State(policy, self._snapshot)
+        self._state = State(policy, self._snapshot, redact)
         self._losses = Losses(self._state)
         self._commands = Commands(self._state)
         self._reports = Reports(self._state, self._losses)

@@ -7,6 +7,7 @@ A move changes the memory at once and notes what has to be done outside. Nothing
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 
 import msgspec
 
@@ -86,14 +87,15 @@ class State:
 
     :param policy: the settings.
     :param snapshot: what an earlier run left.
+    :param redact: blacks out secrets in what is logged.
     """
 
-    def __init__(self, policy: Policy, snapshot: Snapshot) -> None:
+    def __init__(self, policy: Policy, snapshot: Snapshot, redact: Callable[[str], str] = str) -> None:
         self.policy = policy
         self.fleet = Fleet(policy.health_timeout)
         self.ledger = Ledger(snapshot.next_key, snapshot.total_finished)
         self.outbox = Outbox(snapshot.reports)
-        self.journal = Journal(snapshot.entries)
+        self.journal = Journal(snapshot.entries, redact)
         self.composer = COMPOSERS[policy.wire_case]
         self.upstream: int | None = None
         self._messages: dict[str, bytes] = {}

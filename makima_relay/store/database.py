@@ -66,7 +66,7 @@ def open_database(path: Path, schema: Traversable | None = None) -> Database:
 
 
 def _lock(path: Path) -> int:
-    """Take the lock that says whose database it is: a file beside it, since SQLite locks the file itself its own way."""
+    """Take the lock that says whose database it is, on a file beside it: SQLite locks the database its own way."""
     try:
         lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:

@@ -91,18 +91,16 @@ def _read_unfinished(cursor: Any) -> tuple[StoredTask, ...]:
     for key, payload in cursor.execute("SELECT task, payload FROM commands ORDER BY number"):
         commands.setdefault(key, []).append(payload)
     rows = cursor.execute(
-        f"SELECT {_COLUMNS}, message FROM tasks LEFT JOIN task_messages ON task = key "  # noqa: S608 - constants
+        f"SELECT {_COLUMNS}, message FROM tasks LEFT JOIN task_messages ON task = key "
         f"WHERE status IN {_UNFINISHED} ORDER BY position"
     )
-    return tuple(
-        StoredTask(task=_task(row), message=row[13], commands=tuple(commands.get(row[0], ()))) for row in rows
-    )
+    return tuple(StoredTask(task=_task(row), message=row[13], commands=tuple(commands.get(row[0], ()))) for row in rows)
 
 
 def _read_daemons(cursor: Any) -> tuple[StoredDaemon, ...]:
     """Read the daemons that matter before they connect: those with tasks, and those being drained."""
     rows = cursor.execute(
-        "SELECT daemon_id, machine_id, hostname, draining FROM daemons WHERE draining OR daemon_id IN "  # noqa: S608
+        "SELECT daemon_id, machine_id, hostname, draining FROM daemons WHERE draining OR daemon_id IN "
         f"(SELECT daemon_id FROM tasks WHERE status IN {_UNFINISHED})"
     )
     return tuple(
@@ -112,7 +110,7 @@ def _read_daemons(cursor: Any) -> tuple[StoredDaemon, ...]:
 
 def _read_journal(cursor: Any) -> tuple[Entry, ...]:
     rows = cursor.execute("SELECT number, at, event, detail, fields FROM journal ORDER BY number")
-    return tuple(Entry(*row[:4], msgspec.json.decode(row[4])) for row in rows)
+    return tuple(Entry(row[0], row[1], row[2], row[3], msgspec.json.decode(row[4])) for row in rows)
 
 
 def read_tasks(cursor: Any, task_ids: Sequence[str]) -> list[Task]:
@@ -121,7 +119,7 @@ def read_tasks(cursor: Any, task_ids: Sequence[str]) -> list[Task]:
     for start in range(0, len(task_ids), _IDS_AT_A_TIME):
         some = task_ids[start : start + _IDS_AT_A_TIME]
         marks = ", ".join("?" * len(some))
-        rows = cursor.execute(f"SELECT {_COLUMNS} FROM tasks WHERE task_id IN ({marks})", some)  # noqa: S608
+        rows = cursor.execute(f"SELECT {_COLUMNS} FROM tasks WHERE task_id IN ({marks})", some)
         found += [_task(row) for row in rows]
     return found
 
@@ -153,7 +151,7 @@ def read_page(cursor: Any, wanted: Filter, limit: int, offset: int) -> tuple[lis
     columns = ", ".join(f"tasks.{name.strip()}" for name in _COLUMNS.split(","))
     # The inner query finds the page in an index alone, so that leaving out many rows does not read them.
     rows = cursor.execute(
-        f"SELECT {columns}, hostname FROM (SELECT position AS place FROM tasks {where} "  # noqa: S608 - constants
+        f"SELECT {columns}, hostname FROM (SELECT position AS place FROM tasks {where} "
         "ORDER BY position DESC LIMIT ? OFFSET ?) JOIN tasks ON position = place "
         "LEFT JOIN daemons ON daemons.daemon_id = tasks.daemon_id ORDER BY position DESC",
         [*values, limit, offset],
@@ -166,7 +164,7 @@ def _count(cursor: Any, wanted: Filter, where: str, values: list[str]) -> int:
         status = None if wanted.status is None else wanted.status.value
         query = "SELECT sum(tasks) FROM task_counts WHERE ?1 IS NULL OR status = ?1"
         return int(cursor.execute(query, [status]).fetchone()[0])
-    return int(cursor.execute(f"SELECT count(*) FROM tasks {where}", values).fetchone()[0])  # noqa: S608
+    return int(cursor.execute(f"SELECT count(*) FROM tasks {where}", values).fetchone()[0])
 
 
 def read_task(cursor: Any, task_id: str) -> tuple[TaskRow, list[TaskEvent]] | None:

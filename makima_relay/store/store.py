@@ -73,7 +73,7 @@ class SQLiteStore:
 
     def _read(self, interaction: Callable[..., _T], *args: Any) -> Deferred[_T]:
         found: Deferred[_T] = self._reader.runInteraction(interaction, *args)
-        return found
+        return found.addErrback(_classify)
 
 
 def _pool(reactor: IReactorThreads, path: Path) -> adbapi.ConnectionPool:
@@ -93,6 +93,6 @@ def _pool(reactor: IReactorThreads, path: Path) -> adbapi.ConnectionPool:
 
 def _classify(failure: Failure) -> Failure:
     """Tell a cause that can pass from one that cannot."""
-    if failure.check(sqlite3.Error) and writer.can_pass(failure.value):
+    if failure.check(sqlite3.Error) and failure.value is not None and writer.can_pass(failure.value):
         return Failure(StoreUnavailableError(str(failure.value)))
     return failure

@@ -96,9 +96,7 @@ def _write_commands(cursor: Any, batch: Sequence[effects.Saved]) -> None:
         cursor.executemany("INSERT INTO commands (task, payload) VALUES (?, ?)", rows)
 
 
-def _write_reports(
-    cursor: Any, keeps: Sequence[effects.KeepReport], forgets: Sequence[effects.ForgetReports]
-) -> None:
+def _write_reports(cursor: Any, keeps: Sequence[effects.KeepReport], forgets: Sequence[effects.ForgetReports]) -> None:
     if keeps:
         rows = [(keep.number, keep.payload) for keep in keeps]
         cursor.executemany("INSERT INTO reports (number, payload) VALUES (?, ?)", rows)

@@ -1,0 +1,353 @@
+"""Keeps one authenticated WebSocket to a server (``protocol.md``, *Upstream: relay → server*).
+
+It connects, presents itself, and reports the connection as live once the server has said ``authenticated``. When an
+attempt fails or a live connection is lost it waits, longer each time, and tries again, until told to stop or until
+too many attempts in a row have failed. The relay's upstream is one; the stand-in daemon of the sandbox is another.
+"""
+
+from __future__ import annotations
+
+import enum
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import attrs
+from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
+from twisted.python.failure import Failure
+
+from makima_relay.clock import Clock
+from makima_relay.core.messages import Authenticated, InvalidMessageError, ServerError, read_command
+from makima_relay.websocket import (
+    CLOSE_GOING_AWAY,
+    CLOSE_NORMAL,
+    CLOSE_UNSUPPORTED,
+    WebSocketEnd,
+    describe,
+    protocol_options,
+)
+
+
+class ConnectorState(enum.Enum):
+    """Where a :class:`Connector` is; the words are those of ``/status``."""
+
+    IDLE = "idle"
+    CONNECTING = "connecting"
+    AUTHENTICATING = "authenticating"
+    LIVE = "connected"
+    WAITING = "waiting"
+    GAVE_UP = "gave_up"
+    STOPPED = "stopped"
+
+
+@attrs.frozen
+class Backoff:
+    """How long to wait before each further attempt.
+
+    :ivar initial: seconds before the first.
+    :ivar longest: seconds that no wait exceeds.
+    :ivar jitter: gives numbers from 0 to 1; up to a tenth of the wait is added.
+    """
+
+    initial: float
+    longest: float
+    jitter: Callable[[], float] = random.random
+
+    def delay(self, waits: int) -> float:
+        """The wait after so many waits in a row, in seconds."""
+        # 2.0 ** 1024 overflows; long before that the longest wait is reached.
+        base = self.initial * 2.0 ** min(waits, 64)
+        return min(self.longest, base * (1 + 0.1 * self.jitter()))
+
+
+@attrs.frozen(kw_only=True)
+class ConnectorOptions:
+    """What a :class:`Connector` is to do. Times are in seconds.
+
+    :ivar url: the whole ``ws://`` or ``wss://`` URL.
+    :ivar headers: sent with the upgrade request.
+    :ivar hello: the ``authenticate`` message.
+    :ivar auth_timeout: for connecting, and then for the server's answer.
+    :ivar most_attempts: failed attempts in a row before giving up; 0 for never.
+    :ivar keepalive: between pings, and for a pong.
+    """
+
+    url: str
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    hello: bytes = attrs.field(repr=False)
+    backoff: Backoff
+    auth_timeout: float = 10.0
+    most_attempts: int = 20
+    keepalive: tuple[float, float] = (20.0, 20.0)
+    max_message_size: int = 16 << 20
+    compression: bool = False
+
+
+class ConnectorUser(Protocol):
+    """Whose connection it is."""
+
+    def connected(self, link: ServerProtocol, daemon_id: str | None) -> None:
+        """The server has authenticated a connection."""
+
+    def received(self, payload: bytes) -> None:
+        """The server sent a message other than its answer to ``authenticate``."""
+
+    def pong_received(self, payload: bytes) -> None:
+        """The server answered a ping."""
+
+    def disconnected(self, reason: str) -> None:
+        """The live connection is gone."""
+
+    def attempt_failed(self, reason: str, attempt: int, delay: float | None) -> None:
+        """An attempt failed, so many in a row now; the next follows after a delay in seconds, or none does."""
+
+
+class ServerProtocol(WebSocketEnd, WebSocketClientProtocol):  # type: ignore[misc]
+    """One connection to the server."""
+
+    factory: _Factory
+
+    def onOpen(self) -> None:
+        """The upgrade was accepted."""
+        self.keep_alive()
+        self.factory.connector.opened(self)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """A message came."""
+        if not self.speaking:
+            return
+        if isBinary:
+            self.close(CLOSE_UNSUPPORTED, "text messages only")
+        else:
+            self.factory.connector.message(self, payload)
+
+    def pong_received(self, payload: bytes) -> None:
+        """A pong came."""
+        self.factory.connector.pong(self, payload)
+
+    def ended(self, reason: str) -> None:
+        """The connection is gone."""
+        self.factory.connector.closed(self, reason)
+
+
+class _Factory(WebSocketClientFactory):  # type: ignore[misc]
+    protocol = ServerProtocol
+    noisy = False
+
+    def __init__(self, connector: Connector, options: ConnectorOptions, clock: Clock) -> None:
+        super().__init__(options.url, headers=dict(options.headers), useragent="makima-relay", reactor=clock.reactor)
+        self.setProtocolOptions(
+            **protocol_options(options.max_message_size, compression=options.compression, is_server=False)
+        )
+        self.connector = connector
+        self._clock = clock
+        self._keepalive = options.keepalive
+
+    def buildProtocol(self, addr: Any) -> ServerProtocol:
+        """Make the protocol of one attempt."""
+        protocol = ServerProtocol()
+        protocol.factory = self
+        protocol.clock = self._clock.reactor
+        protocol.keepalive = self._keepalive
+        return protocol
+
+
+class Connector:
+    """Connects, and connects again.
+
+    :param user: told what happens.
+    :param endpoint: where the server is.
+    :param clock: the clocks.
+    :ivar state: where it is.
+    :ivar attempt: failed attempts in a row.
+    :ivar next_attempt_at: when the next attempt follows, in seconds since the epoch, while one is waited for.
+    """
+
+    def __init__(
+        self, user: ConnectorUser, endpoint: IStreamClientEndpoint, options: ConnectorOptions, clock: Clock
+    ) -> None:
+        self._user = user
+        self._endpoint = endpoint
+        self._options = options
+        self._clock = clock
+        self._factory = _Factory(self, options, clock)
+        self._protocol: ServerProtocol | None = None
+        self._connecting: Deferred[Any] | None = None
+        self._timer: IDelayedCall | None = None
+        self._waits = 0
+        self._complaint: str | None = None
+        self._stopped: Deferred[None] | None = None
+        self.state = ConnectorState.IDLE
+        self.attempt = 0
+        self.next_attempt_at: float | None = None
+
+    # ---------------------------------------------------------------------------------------------- what to do
+
+    def connect(self) -> None:
+        """Connect now, from whatever state: a connection or attempt under way is dropped, the count starts over."""
+        was_live = self.state is ConnectorState.LIVE
+        self._let_go()
+        if was_live:
+            self._user.disconnected("reconnecting")
+        self.attempt = 0
+        self._waits = 0
+        self._try()
+
+    def stop(self) -> Deferred[None]:
+        """Close the connection and make no other.
+
+        :return: fires when it is closed.
+        """
+        protocol = self._protocol
+        self._stop_timer()
+        self.state = ConnectorState.STOPPED
+        done: Deferred[None] = Deferred()
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()
+        if protocol is None:
+            done.callback(None)
+        else:
+            self._stopped = done
+            protocol.close(CLOSE_GOING_AWAY, "the relay stops")
+        return done
+
+    def _let_go(self) -> None:
+        """Forget what is under way; what it still says does not count."""
+        self._stop_timer()
+        protocol, self._protocol = self._protocol, None
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()
+        if protocol is not None:
+            protocol.close(CLOSE_NORMAL)
+
+    def _try(self) -> None:
+        self.state = ConnectorState.CONNECTING
+        self.next_attempt_at = None
+        self._complaint = None
+        self._timer = self._clock.reactor.callLater(
+            self._options.auth_timeout, self._overdue, "connecting took too long"
+        )
+        connecting = self._connecting = self._endpoint.connect(self._factory)
+        connecting.addCallbacks(
+            self._connected, self._connect_failed, callbackArgs=(connecting,), errbackArgs=(connecting,)
+        )
+
+    def _connected(self, protocol: ServerProtocol, connecting: Deferred[Any]) -> None:
+        if connecting is self._connecting:
+            self._connecting = None
+            self._protocol = protocol
+        else:
+            protocol.drop()
+
+    def _connect_failed(self, failure: Failure, connecting: Deferred[Any]) -> None:
+        # One that was let go fails because it was cancelled.
+        if connecting is self._connecting:
+            self._connecting = None
+            self._fail(describe(failure))
+
+    # -------------------------------------------------------------------------------------- what the protocol says
+
+    def opened(self, protocol: ServerProtocol) -> None:
+        """The WebSocket is open: present ourselves."""
+        if protocol is not self._protocol or self.state is not ConnectorState.CONNECTING:
+            return
+        self.state = ConnectorState.AUTHENTICATING
+        self._restart_timer(self._options.auth_timeout, "no answer to authenticate")
+        protocol.send_text(self._options.hello)
+
+    def message(self, protocol: ServerProtocol, payload: bytes) -> None:
+        """The server sent a message."""
+        if protocol is not self._protocol:
+            return
+        if self.state is not ConnectorState.AUTHENTICATING:
+            self._user.received(payload)
+            return
+        match _answer(payload):
+            case Authenticated(daemon_id):
+                self._live(protocol, daemon_id)
+            case ServerError(code, message):
+                self._complaint = f"the server refused: {code} {message}".rstrip()
+                protocol.close(CLOSE_NORMAL)
+            case _:
+                self._user.received(payload)
+
+    def _live(self, protocol: ServerProtocol, daemon_id: str | None) -> None:
+        self._stop_timer()
+        self.state = ConnectorState.LIVE
+        self.attempt = 0
+        self._waits = 0
+        self._user.connected(protocol, daemon_id)
+
+    def pong(self, protocol: ServerProtocol, payload: bytes) -> None:
+        """The server answered a ping."""
+        if protocol is self._protocol and self.state is ConnectorState.LIVE:
+            self._user.pong_received(payload)
+
+    def closed(self, protocol: ServerProtocol, reason: str) -> None:
+        """A connection is gone."""
+        if protocol is not self._protocol:
+            return
+        self._protocol = None
+        if self.state is ConnectorState.STOPPED:
+            if self._stopped is not None:
+                self._stopped.callback(None)
+        elif self.state is ConnectorState.LIVE:
+            self._user.disconnected(reason)
+            self._wait()
+        else:
+            self._fail(self._complaint or reason)
+
+    # ------------------------------------------------------------------------------------------ failing and waiting
+
+    def _overdue(self, reason: str) -> None:
+        self._timer = None
+        self._let_go()
+        self._fail(self._complaint or reason)
+
+    def _fail(self, reason: str) -> None:
+        if self.state is ConnectorState.STOPPED:
+            return
+        self._stop_timer()
+        self.attempt += 1
+        if 0 < self._options.most_attempts <= self.attempt:
+            self.state = ConnectorState.GAVE_UP
+            self._user.attempt_failed(reason, self.attempt, None)
+        else:
+            self._user.attempt_failed(reason, self.attempt, self._wait())
+
+    def _wait(self) -> float:
+        """Wait before the next attempt.
+
+        :return: how long, in seconds.
+        """
+        delay = self._options.backoff.delay(self._waits)
+        self._waits += 1
+        self.state = ConnectorState.WAITING
+        self.next_attempt_at = self._clock.wall() + delay
+        self._stop_timer()
+        self._timer = self._clock.reactor.callLater(delay, self._waited)
+        return delay
+
+    def _waited(self) -> None:
+        self._timer = None
+        self._try()
+
+    def _restart_timer(self, delay: float, reason: str) -> None:
+        self._stop_timer()
+        self._timer = self._clock.reactor.callLater(delay, self._overdue, reason)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _answer(payload: bytes) -> object:
+    try:
+        return read_command(payload)
+    except InvalidMessageError:
+        return None

@@ -1,0 +1,188 @@
+"""The daemons' connections (``protocol.md``, *Downstream: daemon → relay*)."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import attrs
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.types import ConnectionRequest
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from makima_relay.admission import CLOSE_OVERDUE, KeyCheck, Refusal, decide
+from makima_relay.core.messages import COMPOSERS, InvalidMessageError, WireCase, read_report
+from makima_relay.engine import Engine
+from makima_relay.websocket import (
+    CLOSE_GOING_AWAY,
+    CLOSE_TRY_AGAIN_LATER,
+    CLOSE_UNSUPPORTED,
+    WebSocketEnd,
+    protocol_options,
+)
+
+
+@attrs.frozen(kw_only=True)
+class DownstreamOptions:
+    """How daemons' connections behave. Times are in seconds, sizes in bytes."""
+
+    auth_timeout: float = 10.0
+    keepalive: tuple[float, float] = (25.0, 25.0)
+    max_message_size: int = 16 << 20
+    max_daemons: int = 10_000
+    compression: bool = False
+
+
+def shown_address(address: object) -> str:
+    """An address for people."""
+    if isinstance(address, IPv4Address):
+        return f"{address.host}:{address.port}"
+    if isinstance(address, IPv6Address):
+        return f"[{address.host}]:{address.port}"
+    return "unix"
+
+
+class DaemonProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[misc]
+    """One daemon's connection; implements :class:`~makima_relay.ports.DaemonLink`."""
+
+    factory: DaemonFactory
+    _connection: int | None = None
+    _header_key: str | None = None
+    _auth_timer: IDelayedCall | None = None
+
+    def onConnect(self, request: ConnectionRequest) -> None:
+        """Keep the key that may come with the upgrade request."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        bearer = token.strip() if scheme.lower() == "bearer" else None
+        self._header_key = bearer or request.headers.get("x-makima-api-key")
+
+    def onOpen(self) -> None:
+        """Wait for the first message, if there is room for one more."""
+        factory = self.factory
+        factory.open.add(self)
+        if len(factory.open) > factory.options.max_daemons:
+            self._refuse(factory.overloaded)
+            return
+        self._auth_timer = self.clock.callLater(factory.options.auth_timeout, self._overdue)
+
+    def _overdue(self) -> None:
+        self._auth_timer = None
+        self._note_refusal("no authenticate in time")
+        self.close(CLOSE_OVERDUE, "no authenticate in time")
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """Hand a message over, or decide on the first."""
+        if not self.speaking:
+            return
+        if isBinary:
+            self.close(CLOSE_UNSUPPORTED, "text messages only")
+        elif self._connection is None:
+            self._authenticate(payload)
+        else:
+            try:
+                report = read_report(payload)
+            except InvalidMessageError as error:
+                self.factory.engine.invalid_report_received(self._connection, str(error))
+            else:
+                self.factory.engine.report_received(self._connection, report)
+
+    def _authenticate(self, payload: bytes) -> None:
+        self._stop_auth_timer()
+        decision = decide(payload, self._header_key, self.factory.key_check)
+        self._header_key = None
+        if isinstance(decision, Refusal):
+            self._refuse(decision)
+            return
+        # Pings of many daemons that came at once, as after a restart, are spread over the interval.
+        self.keep_alive(first=self.keepalive[0] * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+        self._connection = self.factory.engine.daemon_joined(self, decision, shown_address(self.transport.getPeer()))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._note_refusal(refusal.reason)
+        self.send_text(refusal.answer)
+        self.close(refusal.code, refusal.reason)
+
+    def _note_refusal(self, reason: str) -> None:
+        address = shown_address(self.transport.getPeer())
+        self.factory.engine.noted("daemon_rejected", f"a daemon was turned away: {reason}", address=address)
+
+    def send(self, payload: bytes) -> None:
+        """See :meth:`makima_relay.ports.DaemonLink.send`."""
+        self.send_text(payload)
+
+    def pong_received(self, payload: bytes) -> None:
+        """A pong is a sign of life."""
+        if self._connection is not None:
+            self.factory.engine.daemon_seen(self._connection)
+
+    def ended(self, reason: str) -> None:
+        """The connection is gone."""
+        self._stop_auth_timer()
+        self.factory.closed(self)
+        if self._connection is not None:
+            self.factory.engine.daemon_lost(self._connection, reason)
+
+    def _stop_auth_timer(self) -> None:
+        if self._auth_timer is not None and self._auth_timer.active():
+            self._auth_timer.cancel()
+        self._auth_timer = None
+
+
+class DaemonFactory(WebSocketServerFactory):  # type: ignore[misc]
+    """Makes the daemons' connections.
+
+    :param engine: gets what comes, gives what goes.
+    :param key_check: tells good keys.
+    :param reactor: the clock.
+    :ivar open: all connections that are open, authenticated or not.
+    """
+
+    protocol = DaemonProtocol
+    noisy = False
+
+    def __init__(self, engine: Engine, key_check: KeyCheck, options: DownstreamOptions, reactor: IReactorTime) -> None:
+        super().__init__(server="makima-relay", reactor=reactor)
+        self.setProtocolOptions(
+            webStatus=False,
+            **protocol_options(options.max_message_size, compression=options.compression, is_server=True),
+        )
+        self.engine = engine
+        self.key_check = key_check
+        self.options = options
+        self.open: set[DaemonProtocol] = set()
+        self._waiting: list[Deferred[None]] = []
+        message = f"no more than {options.max_daemons} connections at a time"
+        answer = COMPOSERS[WireCase.CAMEL].error("overloaded", message)
+        self.overloaded = Refusal(answer, CLOSE_TRY_AGAIN_LATER, f"overloaded: {message}")
+
+    def buildProtocol(self, addr: Any) -> DaemonProtocol:
+        """Make the protocol of one connection."""
+        protocol = DaemonProtocol()
+        protocol.factory = self
+        protocol.clock = self.reactor
+        protocol.keepalive = self.options.keepalive
+        return protocol
+
+    def closed(self, protocol: DaemonProtocol) -> None:
+        """Count a connection no more."""
+        self.open.discard(protocol)
+        if not self.open:
+            waiting, self._waiting = self._waiting, []
+            for done in waiting:
+                done.callback(None)
+
+    def all_closed(self) -> Deferred[None]:
+        """Fires when no connection is open any more."""
+        done: Deferred[None] = Deferred()
+        if self.open:
+            self._waiting.append(done)
+        else:
+            done.callback(None)
+        return done
+
+    def close_all(self) -> None:
+        """Send every daemon away: the relay stops."""
+        for protocol in list(self.open):
+            protocol.close(CLOSE_GOING_AWAY, "the relay stops")

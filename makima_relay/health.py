@@ -1,0 +1,69 @@
+"""Whether the relay is well: its database can be written, its ports are open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import inlineCallbacks
+from twisted.internet.interfaces import IListeningPort
+
+from makima_relay.clock import Clock
+from makima_relay.engine import Engine
+from makima_relay.origin import is_loopback
+from makima_relay.ports import StoreUnavailableError
+from makima_relay.store import SQLiteStore
+
+#: A commit that succeeded so lately proves that the database can be written, in seconds.
+_FRESH = 1.0
+
+
+class Health:
+    """Answers for ``/health`` and ``/readyz``, and for who may use the admin routes.
+
+    :param engine: knows of its commits.
+    :param store: can try one.
+    """
+
+    def __init__(self, engine: Engine, store: SQLiteStore, clock: Clock) -> None:
+        self._engine = engine
+        self._store = store
+        self._clock = clock
+        self._ports: Sequence[IListeningPort] = ()
+
+    def opened(self, ports: Sequence[IListeningPort]) -> None:
+        """Learn which ports are open."""
+        self._ports = ports
+
+    @property
+    def listening(self) -> bool:
+        """Whether anybody can connect."""
+        return bool(self._ports)
+
+    def only_loopback(self) -> bool:
+        """Whether nobody from another machine can connect."""
+        return all(map(_is_local, self._ports))
+
+    @inlineCallbacks
+    def writable(self) -> Any:
+        """Whether the database can be written; tried out when nothing was written lately.
+
+        :return: a Deferred of a boolean.
+        """
+        if self._engine.suspended:
+            return False
+        if self._clock.monotonic() - self._engine.last_commit <= _FRESH:
+            return True
+        try:
+            yield self._store.prove_writable()
+        except StoreUnavailableError:
+            return False
+        return True
+
+
+def _is_local(port: IListeningPort) -> bool:
+    address = port.getHost()
+    if isinstance(address, IPv4Address | IPv6Address):
+        return is_loopback(address.host)
+    return isinstance(address, UNIXAddress)

@@ -1,0 +1,149 @@
+"""One port for HTTP and WebSocket: reads how a connection begins, and hands it to whom it is for.
+
+A request for the daemons' path with a WebSocket upgrade goes to the WebSocket factory, all else to the HTTP site. The
+bytes read so far go along, so that frames sent right behind the upgrade request are not lost.
+"""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    ITransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from makima_relay.origin import is_foreign
+
+#: ``protocol.md``, *Downstream* 1: some daemons append the path to a URL that has it already.
+DAEMON_PATHS: Final = frozenset({b"/ws/daemon", b"/ws/daemon/ws/daemon"})
+#: What is longer than this before the end of its head is left to the HTTP side, which has limits of its own.
+_LONGEST_HEAD: Final = 16 << 10
+
+
+class Doorkeeper(Protocol):
+    """Reads the head of a connection's first request and then steps aside."""
+
+    factory: Listener
+    _head = b""
+    _timer: IDelayedCall | None = None
+    _inner: IProtocol | None = None
+
+    def __init__(self, address: IAddress) -> None:
+        self._address = address
+
+    def connectionMade(self) -> None:
+        """Begin to wait for the head, but not for ever."""
+        self.factory.connections.add(self)
+        self._timer = self.factory.clock.callLater(self.factory.head_timeout, self._overdue)
+
+    def _overdue(self) -> None:
+        self._timer = None
+        cast("ITransport", self.transport).loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read on until it is clear whom the connection is for."""
+        self._head += data
+        is_for_daemons = wants_websocket(self._head)
+        if is_for_daemons is not None:
+            self._hand_over(self.factory.websockets if is_for_daemons else self.factory.site)
+
+    def _hand_over(self, factory: IProtocolFactory) -> None:
+        self._stop_timer()
+        protocol = factory.buildProtocol(self._address)
+        if protocol is None:
+            cast("ITransport", self.transport).loseConnection()
+            return
+        head, self._head = self._head, b""
+        # Stepping aside instead of passing on costs nothing for each further read.
+        self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]
+        self._inner = protocol
+        protocol.makeConnection(cast("ITransport", self.transport))
+        protocol.dataReceived(head)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Pass the end on."""
+        self._stop_timer()
+        self.factory.connections.discard(self)
+        if self._inner is not None:
+            self._inner.connectionLost(reason)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def wants_websocket(head: bytes) -> bool | None:
+    """Whether a connection that begins so is a daemon's.
+
+    :param head: what was read so far.
+    :return: none while that cannot be told yet.
+    """
+    line, found, rest = head.partition(b"\r\n")
+    if not found:
+        return None if len(head) <= _LONGEST_HEAD else False
+    words = line.split(b" ")
+    if len(words) != 3 or words[0] != b"GET" or words[1].partition(b"?")[0] not in DAEMON_PATHS:
+        return False
+    fields, found, _ = rest.partition(b"\r\n\r\n")
+    if not found:
+        return None if len(head) <= _LONGEST_HEAD else False
+    headers = {name.strip().lower(): value.strip() for name, _, value in map(_header, fields.split(b"\r\n"))}
+    if b"websocket" not in headers.get(b"upgrade", b"").lower():
+        return False
+    # The HTTP side says 403; Autobahn would have other words for it.
+    return not is_foreign(headers.get(b"origin"), headers.get(b"host"))
+
+
+def _header(line: bytes) -> tuple[bytes, bytes, bytes]:
+    return line.partition(b":")
+
+
+class Listener(Factory):
+    """Makes a doorkeeper for each connection.
+
+    :param websockets: makes the protocols of daemons.
+    :param site: makes the protocols of HTTP clients.
+    :param head_timeout: how long a request's head may take, in seconds.
+    :ivar connections: all that are open.
+    """
+
+    noisy = False
+
+    def __init__(
+        self, websockets: IProtocolFactory, site: IProtocolFactory, clock: IReactorTime, head_timeout: float
+    ) -> None:
+        self.websockets = websockets
+        self.site = site
+        self.clock = clock
+        self.head_timeout = head_timeout
+        self.connections: set[Doorkeeper] = set()
+
+    def doStart(self) -> None:
+        """Start the HTTP site along."""
+        super().doStart()
+        self.site.doStart()
+
+    def doStop(self) -> None:
+        """Stop the HTTP site along."""
+        self.site.doStop()
+        super().doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> Doorkeeper:  # type: ignore[override]
+        """Make the doorkeeper of one connection."""
+        doorkeeper = Doorkeeper(cast("IAddress", addr))
+        doorkeeper.factory = self
+        return doorkeeper
+
+    def abort_all(self) -> None:
+        """Cut what is still open: the relay stops."""
+        for each in list(self.connections):
+            transport = cast("ITransport", each.transport)
+            getattr(transport, "abortConnection", transport.loseConnection)()

@@ -1,0 +1,303 @@
+"""Puts a relay together: settings, objects, services. The only module that knows everything."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from twisted.application.service import Application, Service
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, maybeDeferred
+from twisted.internet.endpoints import HostnameEndpoint, serverFromString, wrapClientTLS
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
+from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from makima_relay.admission import shared_key
+from makima_relay.clock import Clock
+from makima_relay.connector import Backoff, ConnectorOptions
+from makima_relay.core.messages import COMPOSERS
+from makima_relay.core.relay import Relay
+from makima_relay.core.state import Policy
+from makima_relay.downstream import DaemonFactory, DownstreamOptions
+from makima_relay.engine import Engine
+from makima_relay.health import Health
+from makima_relay.listener import Listener
+from makima_relay.redaction import redactor
+from makima_relay.settings import Settings, SettingsError, daemon_endpoint, load, shown_url
+from makima_relay.store import SQLiteStore
+from makima_relay.store.database import Database, DatabaseError, open_database
+from makima_relay.upstream import Upstream
+from makima_relay.web.access import Access
+from makima_relay.web.api import Api
+from makima_relay.web.site import make_site
+
+_log = Logger()
+
+#: How many connections may wait to be accepted; Twisted's 50 is few for a fleet that comes back at once.
+_BACKLOG = 1024
+#: A clean stop takes at most this long, in seconds, whatever the peers do.
+_STOP_TIMEOUT = 4.0
+#: How long the interpreter runs Python code before it looks at other threads, in seconds: a busy reactor must not
+#: starve the thread that commits.
+_SWITCH_INTERVAL = 0.0005
+
+
+class StartError(Exception):
+    """The relay cannot start; the text says in one line why, and what to do."""
+
+
+class RelayService(Service):
+    """One relay: listens, connects, and stops cleanly.
+
+    :param settings: what the operator wants.
+    :param database: the database file, which is ours.
+    :param reactor: runs everything.
+    :raises StartError: when an endpoint or a file of the settings is wrong.
+    """
+
+    name = "makima-relay"
+
+    def __init__(self, settings: Settings, database: Database, reactor: Any) -> None:
+        self._settings = settings
+        self._database = database
+        self._reactor = reactor
+        self._clock = Clock(reactor)
+        self._agent_name = settings.agent_name or f"makima-edge-{database.machine_id[:8]}"
+        self._endpoints = [_server_endpoint(reactor, text) for text in settings.listen]
+        self._upstream_endpoint = _client_endpoint(reactor, settings)
+        self._store = SQLiteStore(reactor, database.path)
+        self._ports: list[IListeningPort] = []
+        self._listener: Listener | None = None
+        self._daemons: DaemonFactory | None = None
+        self._engine: Engine | None = None
+        self._upstream: Upstream | None = None
+
+    # ------------------------------------------------------------------------------------------------- starting
+
+    def startService(self) -> None:
+        """Begin: the store is read first, then the ports open, then the server is connected."""
+        super().startService()
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        self._store.start()
+        self._store.snapshot().addCallback(self._run).addErrback(self._cannot_start)
+
+    @inlineCallbacks
+    def _run(self, snapshot: Any) -> Any:
+        settings = self._settings
+        redact = redactor([settings.api_key, settings.admin_token])
+        policy = Policy(
+            daemon_grace=settings.daemon_grace,
+            health_timeout=settings.daemon_health_timeout,
+            on_loss=settings.on_daemon_loss,
+            most_attempts=settings.max_task_attempts,
+            wire_case=settings.wire_case,
+        )
+        relay = Relay(policy, snapshot, redact)
+        self._engine = engine = Engine(relay, self._store, self._clock, self._broken)
+        self._daemons = self._make_daemons(engine)
+        self._upstream = upstream = self._make_upstream(engine)
+        health = Health(engine, self._store, self._clock)
+        api = Api(
+            engine=engine,
+            upstream=upstream,
+            store=self._store,
+            access=Access(settings.admin_token, health.only_loopback),
+            health=health,
+            clock=self._clock,
+            agent_name=self._agent_name,
+        )
+        site = make_site(api.app.resource())
+        self._listener = Listener(self._daemons, site, self._reactor, settings.auth_timeout)
+        engine.start()
+        yield self._open_ports(self._listener)
+        health.opened(self._ports)
+        upstream.connector.connect()
+
+    def _make_daemons(self, engine: Engine) -> DaemonFactory:
+        settings = self._settings
+        options = DownstreamOptions(
+            auth_timeout=settings.auth_timeout,
+            keepalive=(settings.daemon_ping_interval, settings.daemon_ping_timeout),
+            max_message_size=settings.max_message_size,
+            max_daemons=settings.max_daemons,
+            compression=settings.compression,
+        )
+        return DaemonFactory(engine, shared_key(settings.api_key), options, self._reactor)
+
+    def _make_upstream(self, engine: Engine) -> Upstream:
+        settings = self._settings
+        composer = COMPOSERS[settings.wire_case]
+        options = ConnectorOptions(
+            url=daemon_endpoint(settings.server_url),
+            headers={"Authorization": f"Bearer {settings.api_key}", "X-Makima-API-Key": settings.api_key},
+            hello=composer.authenticate(settings.api_key, self._database.machine_id, self._agent_name, 0),
+            backoff=Backoff(settings.reconnect_initial_delay, settings.reconnect_max_delay),
+            auth_timeout=settings.auth_timeout,
+            most_attempts=settings.max_reconnect_attempts,
+            keepalive=(settings.ping_interval, settings.ping_timeout),
+            max_message_size=settings.max_message_size,
+            compression=settings.compression,
+        )
+        return Upstream(
+            engine,
+            self._upstream_endpoint,
+            options,
+            self._clock,
+            composer=composer,
+            heartbeat_interval=settings.heartbeat_interval,
+            shown_url=shown_url(options.url),
+        )
+
+    @inlineCallbacks
+    def _open_ports(self, listener: Listener) -> Any:
+        for text, endpoint in zip(self._settings.listen, self._endpoints, strict=True):
+            try:
+                port = yield endpoint.listen(listener)
+            except CannotListenError as error:
+                raise StartError(f"--listen {text}: {error.socketError}") from None
+            except OSError as error:
+                raise StartError(f"--listen {text}: {error}") from None
+            self._ports.append(port)
+            _log.info("listening on {address}", address=port.getHost())
+
+    def _cannot_start(self, failure: Failure) -> None:
+        if failure.check(StartError):
+            self._give_up(failure.getErrorMessage())
+        else:
+            _log.failure("the relay cannot start", failure)
+            self._give_up("the relay cannot start; the log says why")
+
+    def _broken(self, failure: Failure) -> None:
+        """Memory and disk may differ from now on: stop loudly."""
+        _log.failure("the database is damaged or there is a bug: the relay stops", failure)
+        self._give_up(f"database {self._database.path}: {failure.getErrorMessage()}; the relay stops")
+
+    def _give_up(self, line: str) -> None:
+        """Say why on the standard error stream, and stop with exit status 1."""
+        sys.stderr.write(f"makima-relay: {line}\n")
+        _log.critical("{line}", line=line)
+        exit_with(1)
+        self._reactor.stop()
+
+    # ------------------------------------------------------------------------------------------------- stopping
+
+    def stopService(self) -> Deferred[None]:
+        """Stop: no new connections, daemons are sent away, what was decided is committed."""
+        super().stopService()
+        stopped = self._stop()
+        # The longest of it is cut off; what is in the database is safe in any case.
+        timeout = self._reactor.callLater(_STOP_TIMEOUT, stopped.cancel)
+        return stopped.addBoth(self._stopped, timeout)
+
+    @inlineCallbacks
+    def _stop(self) -> Any:
+        yield DeferredList([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
+        if self._engine is None or self._daemons is None or self._upstream is None or self._listener is None:
+            return
+        yield self._engine.stop()
+        self._daemons.close_all()
+        yield self._upstream.connector.stop()
+        yield self._daemons.all_closed()
+        yield self._engine.settled()
+
+    def _stopped(self, result: object, timeout: Any) -> None:
+        if timeout.active():
+            timeout.cancel()
+        if isinstance(result, Failure):
+            _log.warn("stopping took too long: {reason}", reason=result.getErrorMessage())
+        if self._listener is not None:
+            self._listener.abort_all()
+        self._store.close()
+        self._database.release()
+
+
+def exit_with(status: int) -> None:
+    """Have the process end with an exit status, which ``twistd`` has no way to say.
+
+    Handlers of :mod:`atexit` run last, when the reactor has stopped and ``twistd`` has removed its PID file.
+    """
+    atexit.register(partial(_exit_now, status))
+
+
+def _exit_now(status: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _server_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
+    """Make a listening endpoint of its description."""
+    if text.startswith(("tcp:", "ssl:")) and ":backlog=" not in text:
+        text += f":backlog={_BACKLOG}"
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
+    except Exception as error:
+        takes = "a Twisted endpoint such as tcp:8787:interface=127.0.0.1, ssl:, unix: or systemd:"
+        raise StartError(f"--listen: {text!r} is not allowed ({error!r}); it takes {takes}") from None
+    return endpoint
+
+
+def _client_endpoint(reactor: Any, settings: Settings) -> IStreamClientEndpoint:
+    """Make the endpoint of the server: ``wss://`` is verified, chain and host name."""
+    parts = urlsplit(settings.server_url)
+    host = parts.hostname or ""
+    secure = parts.scheme == "wss"
+    endpoint = HostnameEndpoint(reactor, host, parts.port or (443 if secure else 80), timeout=settings.auth_timeout)
+    if not secure:
+        return endpoint
+    trust = platformTrust() if settings.upstream_ca is None else _trust(settings.upstream_ca)
+    return wrapClientTLS(optionsForClientTLS(host, trustRoot=trust), endpoint)
+
+
+def _trust(path: Path) -> Any:
+    try:
+        blocks = path.read_bytes().split(b"-----END CERTIFICATE-----")[:-1]
+        certificates = [Certificate.loadPEM(block + b"-----END CERTIFICATE-----\n") for block in blocks]
+    except Exception as error:
+        raise StartError(f"--upstream-ca: {str(path)!r} cannot be read: {error}") from None
+    if not certificates:
+        raise StartError(f"--upstream-ca: {str(path)!r} has no certificate; it takes a file of PEM certificates")
+    return trustRootFromCertificates(certificates)
+
+
+# --------------------------------------------------------------------------------------------------- for twistd
+
+
+def read_settings(options: Mapping[str, str | Sequence[str] | None]) -> Settings:
+    """Read the settings of this process.
+
+    :param options: what was given on the command line.
+    :raises SystemExit: with one line for people and exit status 1, when one is missing or wrong.
+    """
+    try:
+        return load(options, os.environ)
+    except SettingsError as error:
+        raise SystemExit(f"makima-relay: {error}") from None
+
+
+def make_service(settings: Settings) -> RelayService:
+    """Make the service of a relay.
+
+    :raises SystemExit: with one line for people and exit status 1, when it cannot start.
+    """
+    from twisted.internet import reactor
+
+    try:
+        return RelayService(settings, open_database(settings.database), reactor)
+    except (DatabaseError, StartError) as error:
+        raise SystemExit(f"makima-relay: {error}") from None
+
+
+def make_application() -> Any:
+    """Make the application of ``relay.tac``: the settings come from the environment alone."""
+    application = Application("makima-relay")
+    make_service(read_settings({})).setServiceParent(application)
+    return application

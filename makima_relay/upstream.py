@@ -1,0 +1,168 @@
+"""The relay's one connection to the Makima server.
+
+Sends heartbeats and what the engine wants sent, hands over what the server sends, and finds out what has arrived:
+after reports it sends a ping, and the pong to it proves that the server's WebSocket stack has read all before it
+(``protocol.md``, *Nothing is lost*).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
+
+from makima_relay.clock import Clock
+from makima_relay.connector import Connector, ConnectorOptions, ConnectorState, ServerProtocol
+from makima_relay.core.messages import Composer, InvalidMessageError, read_command
+from makima_relay.engine import Engine
+
+#: Reports wait at most this long, or until there are this many bytes of them, for the ping that asks for their proof.
+PROOF_DELAY: Final = 0.05
+PROOF_SIZE: Final = 256 << 10
+_PROOF: Final = b"read up to "
+
+
+class Upstream:
+    """Implements :class:`~makima_relay.ports.UpstreamLink` and is its connector's user.
+
+    :param engine: gets what comes, gives what goes.
+    :param composer: spells the heartbeats.
+    :param heartbeat_interval: seconds.
+    :param shown_url: the server's URL without anything secret.
+    :ivar daemon_id: what the server calls the relay; none before the first answer.
+    :ivar last_heartbeat: when the last heartbeat was sent, in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        endpoint: IStreamClientEndpoint,
+        options: ConnectorOptions,
+        clock: Clock,
+        *,
+        composer: Composer,
+        heartbeat_interval: float,
+        shown_url: str,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._composer = composer
+        self._heartbeat_interval = heartbeat_interval
+        self.url = shown_url
+        self.connector = Connector(self, endpoint, options, clock)
+        self.daemon_id: str | None = None
+        self.last_heartbeat: float | None = None
+        self._link: ServerProtocol | None = None
+        self._heartbeat_timer: IDelayedCall | None = None
+        self._proof_timer: IDelayedCall | None = None
+        self._last_sent = 0
+        self._unproven = 0
+
+    @property
+    def live(self) -> bool:
+        """Whether the server has authenticated the connection."""
+        return self.connector.state is ConnectorState.LIVE
+
+    def reconnect(self) -> None:
+        """Connect anew now, at an operator's wish."""
+        self._engine.noted("reconnect_requested", "an operator asked for a new connection to the server")
+        self.connector.connect()
+
+    # ------------------------------------------------------------------------------------------ the engine's side
+
+    def send(self, payload: bytes, number: int | None) -> None:
+        """See :meth:`makima_relay.ports.UpstreamLink.send`."""
+        if self._link is None:
+            return
+        self._link.send_text(payload)
+        if number is None:
+            return
+        self._last_sent = number
+        self._unproven += len(payload)
+        if self._unproven >= PROOF_SIZE:
+            self._ask_for_proof()
+        elif self._proof_timer is None:
+            self._proof_timer = self._clock.reactor.callLater(PROOF_DELAY, self._proof_due)
+
+    def pause(self) -> None:
+        """Stop reading."""
+        if self._link is not None:
+            self._link.pause()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._link is not None:
+            self._link.resume()
+
+    def _proof_due(self) -> None:
+        self._proof_timer = None
+        self._ask_for_proof()
+
+    def _ask_for_proof(self) -> None:
+        self._unproven = 0
+        _cancel(self._proof_timer)
+        self._proof_timer = None
+        if self._link is not None:
+            self._link.sendPing(_PROOF + str(self._last_sent).encode())
+
+    # --------------------------------------------------------------------------------------- the connector's side
+
+    def connected(self, link: ServerProtocol, daemon_id: str | None) -> None:
+        """The server has authenticated the connection: a heartbeat first, then what waits."""
+        self._link = link
+        self.daemon_id = daemon_id
+        self._unproven = 0
+        self._beat()
+        self._engine.upstream_ready(self, self.url, daemon_id)
+
+    def _beat(self) -> None:
+        if self._link is None:
+            return
+        self._link.send_text(self._composer.heartbeat(self._engine.relay.active_tasks()))
+        self.last_heartbeat = self._clock.wall()
+        self._heartbeat_timer = self._clock.reactor.callLater(self._heartbeat_interval, self._beat)
+
+    def received(self, payload: bytes) -> None:
+        """The server sent a message."""
+        try:
+            message = read_command(payload)
+        except InvalidMessageError as error:
+            self._engine.invalid_command_received(str(error))
+        else:
+            self._engine.command_received(message)
+
+    def pong_received(self, payload: bytes) -> None:
+        """The server answered a ping, perhaps one that asked for proof."""
+        if payload.startswith(_PROOF) and payload[len(_PROOF) :].isdigit():
+            number = int(payload[len(_PROOF) :])
+            # A peer may send pongs nobody asked for (RFC 6455, 5.5.3); none can prove what was not sent.
+            if number <= self._last_sent:
+                self._engine.acknowledged(number)
+
+    def disconnected(self, reason: str) -> None:
+        """The live connection is gone."""
+        self._link = None
+        _cancel(self._heartbeat_timer)
+        _cancel(self._proof_timer)
+        self._heartbeat_timer = self._proof_timer = None
+        self._engine.upstream_lost(reason)
+
+    def attempt_failed(self, reason: str, attempt: int, delay: float | None) -> None:
+        """An attempt failed."""
+        wait = None if delay is None else f"{delay:.1f} s"
+        self._engine.noted(
+            "upstream_error", f"connecting to the server failed: {reason}", url=self.url, attempt=attempt, nextIn=wait
+        )
+        if delay is None:
+            self._engine.noted(
+                "upstream_gave_up",
+                "no more attempts to connect to the server; POST /reconnect starts over",
+                url=self.url,
+                attempt=attempt,
+            )
+
+
+def _cancel(timer: IDelayedCall | None) -> None:
+    """Stop a timer that may be running."""
+    if timer is not None and timer.active():
+        timer.cancel()

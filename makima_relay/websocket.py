@@ -1,0 +1,216 @@
+"""What both ends of the relay's WebSockets share: options, pings, closing, pausing.
+
+Autobahn speaks RFC 6455. Its own timers are off, because they ask the global reactor for the time and know nothing
+of paused connections; the few that are needed are here, on an injected clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import txaio
+from autobahn.websocket.compress import (
+    PerMessageDeflateOffer,
+    PerMessageDeflateOfferAccept,
+    PerMessageDeflateResponse,
+    PerMessageDeflateResponseAccept,
+)
+from OpenSSL import SSL
+from service_identity import VerificationError
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from makima_relay.core.journal import printable
+
+CLOSE_NORMAL: Final = 1000
+CLOSE_GOING_AWAY: Final = 1001
+CLOSE_UNSUPPORTED: Final = 1003
+CLOSE_TRY_AGAIN_LATER: Final = 1013
+
+#: How long a peer has to take part in the closing handshake, in seconds.
+CLOSE_TIMEOUT: Final = 1.0
+_KEEPALIVE: Final = b"alive?"
+_LONGEST_CLOSE_REASON: Final = 123
+
+
+class WebSocketEnd:
+    """Mixed into Autobahn's protocol classes, before them.
+
+    :cvar keepalive: seconds between pings, and for a pong; pings start with :meth:`keep_alive`.
+    """
+
+    #: Autobahn's own option of this name does nothing on Twisted.
+    tcpNoDelay = True
+    #: Autobahn's log: what matters of it the relay says in its own words.
+    log = txaio.make_logger(level="critical")
+    clock: IReactorTime
+    keepalive: tuple[float, float]
+
+    _ping_timer: IDelayedCall | None = None
+    _close_timer: IDelayedCall | None = None
+    _unanswered = False
+    _paused = False
+    lost_because: str = "connection closed"
+
+    # -------------------------------------------------------------------------------------------------- sending
+
+    @property
+    def speaking(self) -> bool:
+        """Whether messages can be sent, and are to be listened to."""
+        return bool(self.state == self.STATE_OPEN)  # type: ignore[attr-defined]
+
+    def send_text(self, payload: bytes) -> None:
+        """Send one text message; when the connection is closing, nothing."""
+        if self.speaking:
+            self.sendMessage(payload, isBinary=False)  # type: ignore[attr-defined]
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Close the connection, and cut it when the peer does not take part in time.
+
+        :param code: RFC 6455, section 7.4; unlike Autobahn's ``sendClose`` it takes all of them.
+        """
+        encoded = reason.encode()[:_LONGEST_CLOSE_REASON].decode(errors="ignore").encode()
+        if self.speaking:
+            self.sendCloseFrame(code=code, reasonUtf8=encoded or None)
+        else:
+            self.drop()
+
+    def drop(self) -> None:
+        """Cut the connection at once."""
+        self.transport.abortConnection()  # type: ignore[attr-defined]
+
+    def sendCloseFrame(
+        self,
+        code: int | None = None,
+        reasonUtf8: bytes | None = None,
+        isReply: bool = False,
+    ) -> None:
+        """Begin or answer the closing handshake; whoever began it, it has to end soon."""
+        super().sendCloseFrame(code, reasonUtf8, isReply)  # type: ignore[misc]
+        if self._close_timer is None:
+            self._close_timer = self.clock.callLater(CLOSE_TIMEOUT, self._close_overdue)
+
+    def _close_overdue(self) -> None:
+        self._close_timer = None
+        self.drop()
+
+    # --------------------------------------------------------------------------------------------------- reading
+
+    def pause(self) -> None:
+        """Stop reading."""
+        self._paused = True
+        self.transport.pauseProducing()  # type: ignore[attr-defined]
+
+    def resume(self) -> None:
+        """Read again; a pong that could not be read meanwhile is not held against the peer."""
+        self._paused = False
+        self.transport.resumeProducing()  # type: ignore[attr-defined]
+
+    # ----------------------------------------------------------------------------------------------------- pings
+
+    def keep_alive(self, first: float | None = None) -> None:
+        """Send pings from now on, and drop the connection when one stays unanswered.
+
+        :param first: seconds until the first, where not all connections should ping at once.
+        """
+        self._ping_timer = self.clock.callLater(self.keepalive[0] if first is None else first, self._ping)
+
+    def _ping(self) -> None:
+        self._unanswered = True
+        self.sendPing(_KEEPALIVE)  # type: ignore[attr-defined]
+        self._ping_timer = self.clock.callLater(self.keepalive[1], self._pong_overdue)
+
+    def _pong_overdue(self) -> None:
+        self._ping_timer = None
+        if self._unanswered and not self._paused:
+            self.lost_because = "no pong in time"
+            self.drop()
+        else:
+            self._ping_again()
+
+    def _ping_again(self) -> None:
+        if self._ping_timer is not None:
+            self._ping_timer.cancel()
+        self._ping_timer = self.clock.callLater(self.keepalive[0], self._ping)
+
+    def onPong(self, payload: bytes) -> None:
+        """Note a sign of life. Any pong is one: a peer may answer only the latest ping (RFC 6455, 5.5.3)."""
+        if self._unanswered:
+            self._unanswered = False
+            self._ping_again()
+        self.pong_received(payload)
+
+    def pong_received(self, payload: bytes) -> None:
+        """A pong came; for subclasses."""
+
+    # ------------------------------------------------------------------------------------------------------- end
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        """Stop the timers and tell :meth:`ended` why."""
+        for timer in (self._ping_timer, self._close_timer):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._ping_timer = self._close_timer = None
+        if wasClean and code is not None:
+            self.lost_because = f"closed with {code}" + (f" ({printable(reason)})" if reason else "")
+        self.ended(self.lost_because)
+
+    def ended(self, reason: str) -> None:
+        """The connection is gone; for subclasses."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Note what Twisted knows before Autobahn makes a sentence of its own of it."""
+        if not reason.check(ConnectionDone, ConnectionLost):
+            self.lost_because = describe(reason)
+        elif self.wasNotCleanReason and not self.wasClean:  # type: ignore[attr-defined]
+            self.lost_because = printable(self.wasNotCleanReason)  # type: ignore[attr-defined]
+        super().connectionLost(reason)  # type: ignore[misc]
+
+
+def describe(failure: Failure) -> str:
+    """Say in a few words why a connection failed, without a traceback."""
+    error = failure.value
+    if isinstance(error, VerificationError):
+        return "TLS: the certificate is not for this host name"
+    if isinstance(error, SSL.Error):
+        reasons = [str(each[-1]) for each in error.args[0]] if error.args and error.args[0] else []
+        return "TLS: " + (", ".join(reasons) or "handshake failed")
+    return printable(failure.getErrorMessage())
+
+
+def protocol_options(max_message_size: int, *, compression: bool, is_server: bool) -> dict[str, Any]:
+    """The options that both factories give to Autobahn's ``setProtocolOptions``.
+
+    :param max_message_size: bytes; a longer message closes the connection with 1009.
+    """
+    options: dict[str, Any] = {
+        "maxFramePayloadSize": max_message_size,
+        "maxMessagePayloadSize": max_message_size,
+        # Close with a code, not by cutting: the peer shall learn why.
+        "failByDrop": False,
+        "echoCloseCodeReason": True,
+        "openHandshakeTimeout": 0,
+        "closeHandshakeTimeout": 0,
+        "autoPingInterval": 0,
+        "tcpNoDelay": True,
+    }
+    if not is_server:
+        options["serverConnectionDropTimeout"] = 0
+    if compression and is_server:
+        options["perMessageCompressionAccept"] = _accept_offer
+    elif compression:
+        options["perMessageCompressionOffers"] = [PerMessageDeflateOffer()]
+        options["perMessageCompressionAccept"] = _accept_response
+    return options
+
+
+def _accept_offer(offers: list[Any]) -> Any:
+    for offer in offers:
+        if isinstance(offer, PerMessageDeflateOffer):
+            return PerMessageDeflateOfferAccept(offer)
+    return None
+
+
+def _accept_response(response: Any) -> Any:
+    return PerMessageDeflateResponseAccept(response) if isinstance(response, PerMessageDeflateResponse) else None
