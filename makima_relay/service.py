@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -86,6 +87,7 @@ class RelayService(Service):
         """Begin: the store is read first, then the ports open, then the server is connected."""
         super().startService()
         sys.setswitchinterval(_SWITCH_INTERVAL)
+        self._reactor.callWhenRunning(_end_by_exit, self._reactor)
         self._store.start()
         self._store.snapshot().addCallback(self._run).addErrback(self._cannot_start)
 
@@ -217,6 +219,21 @@ class RelayService(Service):
             self._listener.abort_all()
         self._store.close()
         self._database.release()
+
+
+def _end_by_exit(reactor: Any) -> None:
+    """Take the signals that end a service from ``twistd``, which would die of them after a clean stop.
+
+    Whoever supervises the relay is to see that it ended well: exit status 0 (``configuration.md``).
+    """
+
+    def end(number: int, _frame: object) -> None:
+        # A second signal finds the default: an impatient operator may kill what hangs.
+        signal.signal(number, signal.SIG_DFL)
+        reactor.callFromThread(reactor.stop)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
 
 
 def exit_with(status: int) -> None:

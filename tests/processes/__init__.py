@@ -1,0 +1,1 @@
+"""Tests with the real ``twistd`` process and a client library that is not the relay's own."""
