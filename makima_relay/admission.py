@@ -8,15 +8,10 @@ from typing import Any
 
 import attrs
 
-from makima_relay.core.messages import (
-    COMPOSERS,
-    Hello,
-    InvalidMessageError,
-    WireCase,
-    presented_key,
-    read_first_message,
-    read_hello,
-)
+from makima_relay.core.composer import COMPOSERS
+from makima_relay.core.members import InvalidMessageError
+from makima_relay.core.messages import Hello, presented_key, read_first_message, read_hello
+from makima_relay.core.spelling import WireCase
 
 CLOSE_UNAUTHORIZED = 4401
 CLOSE_INVALID = 4400

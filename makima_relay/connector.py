@@ -19,7 +19,8 @@ from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from makima_relay.clock import Clock
-from makima_relay.core.messages import Authenticated, InvalidMessageError, ServerError, read_command
+from makima_relay.core.members import InvalidMessageError
+from makima_relay.core.messages import Authenticated, ServerError, read_command
 from makima_relay.websocket import (
     CLOSE_GOING_AWAY,
     CLOSE_NORMAL,

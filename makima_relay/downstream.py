@@ -13,7 +13,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from makima_relay.admission import CLOSE_OVERDUE, KeyCheck, Refusal, decide
-from makima_relay.core.messages import COMPOSERS, InvalidMessageError, WireCase, read_report
+from makima_relay.core.composer import COMPOSERS
+from makima_relay.core.members import InvalidMessageError
+from makima_relay.core.messages import read_report
+from makima_relay.core.spelling import WireCase
 from makima_relay.engine import Engine
 from makima_relay.websocket import (
     CLOSE_GOING_AWAY,

@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from makima_relay.admission import shared_key
 from makima_relay.clock import Clock
 from makima_relay.connector import Backoff, ConnectorOptions
-from makima_relay.core.messages import COMPOSERS
+from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.relay import Relay
 from makima_relay.core.state import Policy
 from makima_relay.downstream import DaemonFactory, DownstreamOptions

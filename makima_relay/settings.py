@@ -16,7 +16,8 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 import attrs
 import dotenv
 
-from makima_relay.core.messages import LONGEST_NAME, WireCase
+from makima_relay.core.members import LONGEST_NAME
+from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import LossPolicy
 
 _PREFIX = "MAKIMA_RELAY_"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from makima_relay.core.journal import printable
 from makima_relay.core.messages import Command, ServerError, Spawn
+from makima_relay.core.spelling import folded
 from makima_relay.core.state import State
 from makima_relay.core.tasks import Task, TaskStatus
 
@@ -72,9 +73,9 @@ class Commands:
 
     def _unroutable(self, message: Command, now: float) -> None:
         self.unroutable += 1
-        shown = printable(message.type)
-        if shown not in self._logged_types and len(self._logged_types) < _MOST_UNROUTABLE_TYPES:
-            self._logged_types.add(shown)
+        shown, word = printable(message.type), folded(message.type)
+        if word not in self._logged_types and len(self._logged_types) < _MOST_UNROUTABLE_TYPES:
+            self._logged_types.add(word)
             self._state.log(
                 now,
                 "unroutable",

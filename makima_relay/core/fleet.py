@@ -11,7 +11,8 @@ import uuid
 from collections.abc import Iterator
 from typing import Final
 
-from makima_relay.core.messages import Composer, Hello
+from makima_relay.core.composer import Composer
+from makima_relay.core.messages import Hello
 
 #: ``protocol.md``, *Downstream* 2: a daemon's id is made from its machine's alone, the same at every relay.
 _DAEMON_IDS: Final = uuid.UUID("6f1c3a52-6d0b-5b7e-9a45-1f0c7d9a2e11")

@@ -13,12 +13,12 @@ from typing import Concatenate, ParamSpec, cast
 
 from makima_relay.core import effects
 from makima_relay.core.commands import Commands
+from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.fleet import Daemon, daemon_id_of
 from makima_relay.core.journal import Entry
 from makima_relay.core.lanes import Lanes
 from makima_relay.core.losses import Losses
 from makima_relay.core.messages import (
-    COMPOSERS,
     Authenticated,
     Command,
     DaemonMessage,

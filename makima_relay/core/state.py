@@ -12,11 +12,12 @@ from collections.abc import Callable
 import msgspec
 
 from makima_relay.core import effects
+from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.fleet import Daemon, Fleet
 from makima_relay.core.journal import Entry, Journal
 from makima_relay.core.ledger import Ledger
-from makima_relay.core.messages import COMPOSERS, WireCase
 from makima_relay.core.outbox import Outbox
+from makima_relay.core.spelling import WireCase
 from makima_relay.core.tasks import FINISHED, Task, TaskStatus
 
 

@@ -1,0 +1,1 @@
+"""Measures what the relay costs: CPU per message, memory per connection."""

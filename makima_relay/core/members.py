@@ -1,0 +1,118 @@
+"""Reads the members of one message with care: any spelling, any nonsense, and errors that name the member."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, cast
+
+import msgspec
+
+LONGEST_TASK_ID: Final = 128
+LONGEST_NAME: Final = 255
+#: How much of a peer's free text (a task's name, its error) the relay keeps, in characters.
+LONGEST_TEXT: Final = 8_192
+#: What msgspec raises for what is no JSON, or not of the wanted form, or nested too deep.
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class InvalidMessageError(Exception):
+    """A message that ``protocol.md`` does not allow; its text says which member and what it takes."""
+
+
+class Members:
+    """The members of a message, each read when asked for: the careful reading, with errors that name the member."""
+
+    def __init__(self, payload: bytes) -> None:
+        self._raw: dict[str, Any]
+        try:
+            self._raw = _decode_members(payload)
+        except msgspec.ValidationError:
+            raise InvalidMessageError("a message must be a JSON object") from None
+        except UNREADABLE:
+            self._raw = _decode_leniently(payload)
+
+    def value(self, *spellings: str) -> Any:
+        """The value under the first of the spellings that is there and not null; else none."""
+        for spelling in spellings:
+            value = self._raw.get(spelling)
+            if isinstance(value, msgspec.Raw):
+                value = self._decode(value, spelling)
+            if value is not None:
+                return value
+        return None
+
+    @staticmethod
+    def _decode(raw: msgspec.Raw, spelling: str) -> Any:
+        try:
+            return msgspec.json.decode(raw)
+        except UNREADABLE:
+            raise InvalidMessageError(f"{spelling} is out of range or not valid JSON") from None
+
+    def type(self) -> str:
+        """The message's type as it was spelled."""
+        value = self.value("type")
+        if not isinstance(value, str) or not value:
+            raise InvalidMessageError("type must be a non-empty string")
+        return value
+
+    def task_id(self) -> str | None:
+        """The id of the task that the message is about, if any."""
+        value = self.value("taskId", "task_id")
+        return None if value is None else checked_task_id(value, "taskId")
+
+    def text(self, *spellings: str) -> str | None:
+        """Free text to show: never a reason to refuse a message, so what is no string is shown as it stands there."""
+        for spelling in spellings:
+            try:
+                value = self.value(spelling)
+            except InvalidMessageError:
+                value = bytes(self._raw[spelling]).decode()
+            if value is not None:
+                text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+                return text[:LONGEST_TEXT].encode("utf-8", "replace").decode()
+        return None
+
+    def name(self, *spellings: str) -> str | None:
+        """A string of 1-255 characters, if there is one."""
+        value = self.value(*spellings)
+        if value is not None and not _is_text(value, LONGEST_NAME):
+            raise InvalidMessageError(f"{spellings[0]} must be a string of 1 to {LONGEST_NAME} characters")
+        return cast("str | None", value)
+
+
+def _decode_leniently(payload: bytes) -> dict[str, Any]:
+    """Decode JSON that has half a surrogate pair in a string.
+
+    RFC 8259, section 8.2 lets it pass, and a peer that cuts a string of UTF-16 units makes it; msgspec refuses it.
+    """
+    try:
+        value = json.loads(payload, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise InvalidMessageError("a message must be valid JSON") from None
+    if not isinstance(value, dict):
+        raise InvalidMessageError("a message must be a JSON object")
+    return value
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(word)
+
+
+def _is_text(value: Any, longest: int) -> bool:
+    """Whether a value is a string of a length, of characters that UTF-8 has."""
+    if not isinstance(value, str) or not 1 <= len(value) <= longest:
+        return False
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def checked_task_id(value: Any, member: str) -> str:
+    """A task id: 1-128 characters.
+
+    :param member: what to call it in the error.
+    :raises InvalidMessageError: when the value is anything else.
+    """
+    if not _is_text(value, LONGEST_TASK_ID):
+        raise InvalidMessageError(f"{member} must be a string of 1 to {LONGEST_TASK_ID} characters")
+    return str(value)
