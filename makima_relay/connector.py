@@ -8,26 +8,21 @@ too many attempts in a row have failed. The relay's upstream is one; the stand-i
 from __future__ import annotations
 
 import enum
-import random
-from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import attrs
-from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from makima_relay.clock import Clock
+from makima_relay.connector_options import ConnectorOptions
 from makima_relay.core.members import InvalidMessageError
 from makima_relay.core.messages import Authenticated, ServerError, read_command
+from makima_relay.server_link import ServerFactory, ServerProtocol
 from makima_relay.websocket import (
     CLOSE_GOING_AWAY,
     CLOSE_NORMAL,
-    CLOSE_UNSUPPORTED,
-    WebSocketEnd,
     describe,
-    protocol_options,
 )
 
 
@@ -41,49 +36,6 @@ class ConnectorState(enum.Enum):
     WAITING = "waiting"
     GAVE_UP = "gave_up"
     STOPPED = "stopped"
-
-
-@attrs.frozen
-class Backoff:
-    """How long to wait before each further attempt.
-
-    :ivar initial: seconds before the first.
-    :ivar longest: seconds that no wait exceeds.
-    :ivar jitter: gives numbers from 0 to 1; up to a tenth of the wait is added.
-    """
-
-    initial: float
-    longest: float
-    jitter: Callable[[], float] = random.random
-
-    def delay(self, waits: int) -> float:
-        """The wait after so many waits in a row, in seconds."""
-        # 2.0 ** 1024 overflows; long before that the longest wait is reached.
-        base = self.initial * 2.0 ** min(waits, 64)
-        return min(self.longest, base * (1 + 0.1 * self.jitter()))
-
-
-@attrs.frozen(kw_only=True)
-class ConnectorOptions:
-    """What a :class:`Connector` is to do. Times are in seconds.
-
-    :ivar url: the whole ``ws://`` or ``wss://`` URL.
-    :ivar headers: sent with the upgrade request.
-    :ivar hello: the ``authenticate`` message.
-    :ivar auth_timeout: for connecting, and then for the server's answer.
-    :ivar most_attempts: failed attempts in a row before giving up; 0 for never.
-    :ivar keepalive: between pings, and for a pong.
-    """
-
-    url: str
-    headers: Mapping[str, str] = attrs.field(repr=False)
-    hello: bytes = attrs.field(repr=False)
-    backoff: Backoff
-    auth_timeout: float = 10.0
-    most_attempts: int = 20
-    keepalive: tuple[float, float] = (20.0, 20.0)
-    max_message_size: int = 16 << 20
-    compression: bool = False
 
 
 class ConnectorUser(Protocol):
@@ -105,56 +57,6 @@ class ConnectorUser(Protocol):
         """An attempt failed, so many in a row now; the next follows after a delay in seconds, or none does."""
 
 
-class ServerProtocol(WebSocketEnd, WebSocketClientProtocol):  # type: ignore[misc]
-    """One connection to the server."""
-
-    factory: _Factory
-
-    def onOpen(self) -> None:
-        """The upgrade was accepted."""
-        self.keep_alive()
-        self.factory.connector.opened(self)
-
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """A message came."""
-        if not self.speaking:
-            return
-        if isBinary:
-            self.close(CLOSE_UNSUPPORTED, "text messages only")
-        else:
-            self.factory.connector.message(self, payload)
-
-    def pong_received(self, payload: bytes) -> None:
-        """A pong came."""
-        self.factory.connector.pong(self, payload)
-
-    def ended(self, reason: str) -> None:
-        """The connection is gone."""
-        self.factory.connector.closed(self, reason)
-
-
-class _Factory(WebSocketClientFactory):  # type: ignore[misc]
-    protocol = ServerProtocol
-    noisy = False
-
-    def __init__(self, connector: Connector, options: ConnectorOptions, clock: Clock) -> None:
-        super().__init__(options.url, headers=dict(options.headers), useragent="makima-relay", reactor=clock.reactor)
-        self.setProtocolOptions(
-            **protocol_options(options.max_message_size, compression=options.compression, is_server=False)
-        )
-        self.connector = connector
-        self._clock = clock
-        self._keepalive = options.keepalive
-
-    def buildProtocol(self, addr: Any) -> ServerProtocol:
-        """Make the protocol of one attempt."""
-        protocol = ServerProtocol()
-        protocol.factory = self
-        protocol.clock = self._clock.reactor
-        protocol.keepalive = self._keepalive
-        return protocol
-
-
 class Connector:
     """Connects, and connects again.
 
@@ -173,7 +75,7 @@ class Connector:
         self._endpoint = endpoint
         self._options = options
         self._clock = clock
-        self._factory = _Factory(self, options, clock)
+        self._factory = ServerFactory(self, options, clock)
         self._protocol: ServerProtocol | None = None
         self._connecting: Deferred[Any] | None = None
         self._timer: IDelayedCall | None = None

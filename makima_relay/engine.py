@@ -1,11 +1,4 @@
-"""The engine does what the core decides: it performs effects in order, commit first, then send; it owns the one timer.
-
-Effects form one queue. A *gate* in it (a task or report to be saved) stops everything behind it until it is committed.
-While a commit is under way new effects queue up; the next commit takes all of them (group commit). When nothing is
-being committed, an effect without a gate before it is performed at once: a report costs no queue.
-
-A commit that fails for a cause that can pass suspends the engine: no peer is read any more, and the same batch is
-tried again until it succeeds. Any other failure ends the relay, because memory and disk may differ.
+"""The engine does what the core decides: it has effects committed and performed in order, and owns the one timer.
 
 Lifecycle: :meth:`Engine.start` with what the store has; inputs from the shells; :meth:`Engine.stop`.
 """
@@ -13,7 +6,6 @@ Lifecycle: :meth:`Engine.start` with what the store has; inputs from the shells;
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from twisted.internet.defer import Deferred
@@ -22,19 +14,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from makima_relay.clock import Clock
+from makima_relay.commits import RETRY_LONGEST, CommitQueue
 from makima_relay.core import effects
-from makima_relay.core.journal import Entry
 from makima_relay.core.messages import DaemonMessage, Hello, ServerMessage
 from makima_relay.core.relay import Relay
 from makima_relay.core.tasks import Task
 from makima_relay.ports import DaemonLink, Link, Store, StoreUnavailableError, UpstreamLink
 
-#: What need not be saved at once waits for company for so long, in seconds.
-_LINGER = 0.05
 #: The core is told at least this often that time passes, in seconds.
 _TICK = 1.0
-#: First and longest wait before a failed commit is tried again, in seconds.
-_RETRY_FIRST, _RETRY_LONGEST = 0.1, 5.0
 
 
 class Engine:
@@ -53,24 +41,22 @@ class Engine:
         self._store = store
         self._clock = clock
         self._now = clock.monotonic
-        self._on_broken = on_broken
         self._connections = itertools.count(1)
         self._daemons: dict[int, DaemonLink] = {}
         self._upstream: tuple[int, UpstreamLink] | None = None
-        self._queue: deque[effects.Effect] = deque()
-        self._unsaved: list[effects.Saved] = []
-        self._batch: list[effects.Saved] = []
-        self._covered = 0
-        self._committing = False
-        self._broken = False
-        self._retry_delay = _RETRY_FIRST
-        self._linger: IDelayedCall | None = None
         self._timer: IDelayedCall | None = None
         self._timer_due = 0.0
-        self._waiting: list[Deferred[None]] = []
-        self._waiting_for_batch: list[Deferred[None]] = []
-        self.suspended = False
-        self.last_commit = clock.monotonic()
+        self._commits = CommitQueue(store, clock, self, on_broken)
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether the database cannot be written at the moment."""
+        return self._commits.is_suspended
+
+    @property
+    def last_commit(self) -> float:
+        """When something was last committed, in monotonic seconds."""
+        return self._commits.last_commit
 
     # ------------------------------------------------------------------------------------------------ lifecycle
 
@@ -91,18 +77,8 @@ class Engine:
         return self.settled()
 
     def settled(self) -> Deferred[None]:
-        """Fires when all that was decided so far is committed; soon and without it while the engine is suspended."""
-        done: Deferred[None] = Deferred()
-        self._waiting.append(done)
-        if self.suspended or self._broken:
-            self._release_waiting()
-        else:
-            self._save_now()
-        return done
-
-    def links(self) -> list[DaemonLink]:
-        """All downstream connections that have authenticated."""
-        return list(self._daemons.values())
+        """See :meth:`makima_relay.commits.CommitQueue.settled`."""
+        return self._commits.settled()
 
     # --------------------------------------------------------------------------------------- inputs: downstream
 
@@ -113,7 +89,7 @@ class Engine:
         """
         connection = next(self._connections)
         self._daemons[connection] = link
-        if self.suspended:
+        if self.is_suspended:
             link.pause()
         self._perform(self.relay.daemon_joined(connection, hello, address, self._now()))
         return connection
@@ -141,7 +117,7 @@ class Engine:
         """The server has authenticated a connection."""
         connection = next(self._connections)
         self._upstream = (connection, link)
-        if self.suspended:
+        if self.is_suspended:
             link.pause()
         self._perform(self.relay.upstream_ready(connection, self._now(), url=url, daemonId=daemon_id))
 
@@ -176,30 +152,21 @@ class Engine:
         """Something happened at the edge that only the journal needs to know."""
         self._perform(self.relay.noted(self._now(), event, detail, **fields))
 
-    # ------------------------------------------------------------------------------------------- doing, in order
+    # ----------------------------------------------------------------------------------------- doing what it says
 
     def _perform(self, decided: Sequence[effects.Effect]) -> None:
-        """Perform effects, or queue them behind what must be committed first."""
-        if self._queue or self._broken:
-            self._queue.extend(decided)
-            return
-        for place, effect in enumerate(decided):
-            if isinstance(effect, effects.Gate):
-                self._queue.extend(itertools.islice(decided, place, None))
-                self._commit_next()
-                break
-            self._do(effect)
+        """Have effects performed in order."""
+        self._commits.put(decided)
         if self.relay.next_deadline() is not None:
             self._arm_timer()
 
-    def _do(self, effect: effects.Effect) -> None:
+    def perform(self, effect: effects.Effect) -> None:
+        """See :meth:`makima_relay.commits.Performer.perform`."""
         kind = type(effect)
         if kind is effects.SendUpstream:
             self._send_upstream(effect)  # type: ignore[arg-type]
         elif kind is effects.SendToDaemon:
             self._send_to_daemon(effect)  # type: ignore[arg-type]
-        elif isinstance(effect, effects.Saved):
-            self._save_soon(effect)
         elif isinstance(effect, effects.CloseDaemon):
             self._close_daemon(effect)
         elif isinstance(effect, effects.RecallTasks):
@@ -223,122 +190,35 @@ class Engine:
         found = self._store.recall(effect.task_ids)
         found.addCallbacks(self._recalled, self._recall_failed, callbackArgs=(effect.task_ids,), errbackArgs=(effect,))
 
-    def _recall_failed(self, failure: Failure, effect: effects.RecallTasks) -> None:
-        if failure.check(StoreUnavailableError):
-            self._clock.reactor.callLater(_RETRY_LONGEST, self._recall, effect)
-        else:
-            self._break(failure)
-
     def _recalled(self, tasks: Iterable[Task], task_ids: Sequence[str]) -> None:
         self._perform(self.relay.tasks_recalled(task_ids, tasks, self._now()))
 
-    # --------------------------------------------------------------------------------------------------- saving
+    def _recall_failed(self, failure: Failure, effect: effects.RecallTasks) -> None:
+        if failure.check(StoreUnavailableError):
+            self._clock.reactor.callLater(RETRY_LONGEST, self._recall, effect)
+        else:
+            self._commits.break_off(failure)
 
-    def _save_soon(self, effect: effects.Saved) -> None:
-        """Save with the next commit; nothing waits for it."""
+    def saving(self, effect: effects.Saved) -> None:
+        """See :meth:`makima_relay.commits.Performer.saving`: the program's log shows what the journal does."""
         if isinstance(effect, effects.SaveEntry):
-            self._show(effect.entry)
-        self._unsaved.append(effect)
-        if self._linger is None and not self._committing:
-            self._linger = self._clock.reactor.callLater(_LINGER, self._linger_over)
+            entry = effect.entry
+            self._log.info("{event}: {detail} {fields}", event=entry.event, detail=entry.detail, fields=entry.fields)
 
-    def _show(self, entry: Entry) -> None:
-        self._log.info("{event}: {detail} {fields}", event=entry.event, detail=entry.detail, fields=entry.fields)
+    def suspended(self, reason: str) -> None:
+        """See :meth:`makima_relay.commits.Performer.suspended`: no peer is read any more."""
+        self._log.error("the database cannot be written, reading stops: {reason}", reason=reason)
+        for link in self._links():
+            link.pause()
 
-    def _linger_over(self) -> None:
-        self._linger = None
-        self._save_now()
-
-    def _save_now(self) -> None:
-        if not self._committing:
-            self._commit_next()
-
-    def _commit_next(self) -> None:
-        """Commit all that is there to be saved: what lingers, and every gate in the queue with what is around it."""
-        if self._committing or self._broken:
-            return
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
-        self._covered = len(self._queue)
-        self._batch = self._unsaved
-        self._unsaved = []
-        for effect in self._queue:
-            if isinstance(effect, effects.Saved):
-                self._batch.append(effect)
-        if not self._batch:
-            self._release_waiting()
-            return
-        self._waiting_for_batch, self._waiting = self._waiting, []
-        self._committing = True
-        self._try_commit()
-
-    def _try_commit(self) -> None:
-        self._store.commit(self._batch).addCallbacks(self._committed, self._commit_failed)
-
-    def _committed(self, _: object) -> None:
-        self._committing = False
-        self._batch = []
-        self.last_commit = self._now()
-        self._resume()
-        for _place in range(self._covered):
-            effect = self._queue.popleft()
-            if isinstance(effect, effects.SaveEntry):
-                self._show(effect.entry)
-            elif not isinstance(effect, effects.Saved):
-                self._do(effect)
-        waiting, self._waiting_for_batch = self._waiting_for_batch, []
-        self._go_on()
-        for done in waiting:
-            done.callback(None)
-
-    def _go_on(self) -> None:
-        """Perform what queued up during the commit, up to the next gate, and commit from there."""
-        while self._queue and not isinstance(self._queue[0], effects.Gate):
-            self._do(self._queue.popleft())
-        if self._queue or self._waiting:
-            self._commit_next()
-        elif self._unsaved and self._linger is None:
-            self._linger = self._clock.reactor.callLater(_LINGER, self._linger_over)
-        self._arm_timer()
-
-    def _commit_failed(self, failure: Failure) -> None:
-        if not failure.check(StoreUnavailableError):
-            self._break(failure)
-            return
-        if not self.suspended:
-            self.suspended = True
-            self._log.error("database cannot be written, reading stops: {reason}", reason=failure.getErrorMessage())
-            for link in self._all_links():
-                link.pause()
-        self._release_waiting()
-        self._clock.reactor.callLater(self._retry_delay, self._try_commit)
-        self._retry_delay = min(_RETRY_LONGEST, self._retry_delay * 2)
-
-    def _resume(self) -> None:
-        if not self.suspended:
-            return
-        self.suspended = False
-        self._retry_delay = _RETRY_FIRST
-        self._log.info("database can be written again, reading goes on")
-        for link in self._all_links():
+    def resumed(self) -> None:
+        """See :meth:`makima_relay.commits.Performer.resumed`."""
+        self._log.info("the database can be written again, reading goes on")
+        for link in self._links():
             link.resume()
 
-    def _all_links(self) -> list[Link]:
+    def _links(self) -> list[Link]:
         return [*self._daemons.values(), *([] if self._upstream is None else [self._upstream[1]])]
-
-    def _break(self, failure: Failure) -> None:
-        """End the relay: what is in memory may not be what is on disk."""
-        if not self._broken:
-            self._broken = True
-            self._release_waiting()
-            self._on_broken(failure)
-
-    def _release_waiting(self) -> None:
-        waiting = self._waiting_for_batch + self._waiting
-        self._waiting_for_batch, self._waiting = [], []
-        for done in waiting:
-            done.callback(None)
 
     # ---------------------------------------------------------------------------------------------------- time
 

@@ -51,7 +51,7 @@ class Health:
 
         :return: a Deferred of a boolean.
         """
-        if self._engine.suspended:
+        if self._engine.is_suspended:
             return False
         if self._clock.monotonic() - self._engine.last_commit <= _FRESH:
             return True

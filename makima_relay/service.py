@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from twisted.application.service import Application, Service
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, maybeDeferred
-from twisted.internet.endpoints import HostnameEndpoint, serverFromString, wrapClientTLS
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
-from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from makima_relay.admission import shared_key
 from makima_relay.clock import Clock
-from makima_relay.connector import Backoff, ConnectorOptions
+from makima_relay.connector_options import Backoff, ConnectorOptions
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.relay import Relay
 from makima_relay.core.state import Policy
 from makima_relay.downstream import DaemonFactory, DownstreamOptions
+from makima_relay.endpoints import StartError, client_endpoint, server_endpoint
 from makima_relay.engine import Engine
+from makima_relay.exits import end_well_on_signals, exit_with
 from makima_relay.health import Health
 from makima_relay.listener import Listener
 from makima_relay.redaction import redactor
@@ -42,17 +37,11 @@ from makima_relay.web.site import make_site
 
 _log = Logger()
 
-#: How many connections may wait to be accepted; Twisted's 50 is few for a fleet that comes back at once.
-_BACKLOG = 1024
 #: A clean stop takes at most this long, in seconds, whatever the peers do.
 _STOP_TIMEOUT = 4.0
 #: How long the interpreter runs Python code before it looks at other threads, in seconds: a busy reactor must not
 #: starve the thread that commits.
 _SWITCH_INTERVAL = 0.0005
-
-
-class StartError(Exception):
-    """The relay cannot start; the text says in one line why, and what to do."""
 
 
 class RelayService(Service):
@@ -72,8 +61,10 @@ class RelayService(Service):
         self._reactor = reactor
         self._clock = Clock(reactor)
         self._agent_name = settings.agent_name or f"makima-edge-{database.machine_id[:8]}"
-        self._endpoints = [_server_endpoint(reactor, text) for text in settings.listen]
-        self._upstream_endpoint = _client_endpoint(reactor, settings)
+        self._endpoints = [server_endpoint(reactor, text) for text in settings.listen]
+        self._upstream_endpoint = client_endpoint(
+            reactor, settings.server_url, settings.auth_timeout, settings.upstream_ca
+        )
         self._store = SQLiteStore(reactor, database.path)
         self._ports: list[IListeningPort] = []
         self._listener: Listener | None = None
@@ -87,7 +78,7 @@ class RelayService(Service):
         """Begin: the store is read first, then the ports open, then the server is connected."""
         super().startService()
         sys.setswitchinterval(_SWITCH_INTERVAL)
-        self._reactor.callWhenRunning(_end_by_exit, self._reactor)
+        self._reactor.callWhenRunning(end_well_on_signals, self._reactor)
         self._store.start()
         self._store.snapshot().addCallback(self._run).addErrback(self._cannot_start)
 
@@ -219,70 +210,6 @@ class RelayService(Service):
             self._listener.abort_all()
         self._store.close()
         self._database.release()
-
-
-def _end_by_exit(reactor: Any) -> None:
-    """Take the signals that end a service from ``twistd``, which would die of them after a clean stop.
-
-    Whoever supervises the relay is to see that it ended well: exit status 0 (``configuration.md``).
-    """
-
-    def end(number: int, _frame: object) -> None:
-        # A second signal finds the default: an impatient operator may kill what hangs.
-        signal.signal(number, signal.SIG_DFL)
-        reactor.callFromThread(reactor.stop)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-
-
-def exit_with(status: int) -> None:
-    """Have the process end with an exit status, which ``twistd`` has no way to say.
-
-    Handlers of :mod:`atexit` run last, when the reactor has stopped and ``twistd`` has removed its PID file.
-    """
-    atexit.register(partial(_exit_now, status))
-
-
-def _exit_now(status: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
-def _server_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
-    """Make a listening endpoint of its description."""
-    if text.startswith(("tcp:", "ssl:")) and ":backlog=" not in text:
-        text += f":backlog={_BACKLOG}"
-    try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
-    except Exception as error:
-        takes = "a Twisted endpoint such as tcp:8787:interface=127.0.0.1, ssl:, unix: or systemd:"
-        raise StartError(f"--listen: {text!r} is not allowed ({error!r}); it takes {takes}") from None
-    return endpoint
-
-
-def _client_endpoint(reactor: Any, settings: Settings) -> IStreamClientEndpoint:
-    """Make the endpoint of the server: ``wss://`` is verified, chain and host name."""
-    parts = urlsplit(settings.server_url)
-    host = parts.hostname or ""
-    secure = parts.scheme == "wss"
-    endpoint = HostnameEndpoint(reactor, host, parts.port or (443 if secure else 80), timeout=settings.auth_timeout)
-    if not secure:
-        return endpoint
-    trust = platformTrust() if settings.upstream_ca is None else _trust(settings.upstream_ca)
-    return wrapClientTLS(optionsForClientTLS(host, trustRoot=trust), endpoint)
-
-
-def _trust(path: Path) -> Any:
-    try:
-        blocks = path.read_bytes().split(b"-----END CERTIFICATE-----")[:-1]
-        certificates = [Certificate.loadPEM(block + b"-----END CERTIFICATE-----\n") for block in blocks]
-    except Exception as error:
-        raise StartError(f"--upstream-ca: {str(path)!r} cannot be read: {error}") from None
-    if not certificates:
-        raise StartError(f"--upstream-ca: {str(path)!r} has no certificate; it takes a file of PEM certificates")
-    return trustRootFromCertificates(certificates)
 
 
 # --------------------------------------------------------------------------------------------------- for twistd

@@ -12,11 +12,13 @@ from typing import Final
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 
 from makima_relay.clock import Clock
-from makima_relay.connector import Connector, ConnectorOptions, ConnectorState, ServerProtocol
+from makima_relay.connector import Connector, ConnectorState
+from makima_relay.connector_options import ConnectorOptions
 from makima_relay.core.composer import Composer
 from makima_relay.core.members import InvalidMessageError
 from makima_relay.core.messages import read_command
 from makima_relay.engine import Engine
+from makima_relay.server_link import ServerProtocol
 
 #: Reports wait at most this long, or until there are this many bytes of them, for the ping that asks for their proof.
 PROOF_DELAY: Final = 0.05

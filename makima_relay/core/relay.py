@@ -13,8 +13,7 @@ from typing import Concatenate, ParamSpec, cast
 
 from makima_relay.core import effects
 from makima_relay.core.commands import Commands
-from makima_relay.core.composer import COMPOSERS
-from makima_relay.core.fleet import Daemon, daemon_id_of
+from makima_relay.core.fleet import Daemon
 from makima_relay.core.journal import Entry
 from makima_relay.core.lanes import Lanes
 from makima_relay.core.losses import Losses
@@ -28,14 +27,13 @@ from makima_relay.core.messages import (
     ServerMessage,
     Spawn,
 )
+from makima_relay.core.presence import Presence
 from makima_relay.core.reports import Reports
 from makima_relay.core.state import Policy, Snapshot, State
 from makima_relay.core.tasks import Task, TaskStatus
 
 #: The lane of the server's messages; daemons' lanes have the numbers of their connections.
 UPSTREAM_LANE = 0
-#: Close code for a connection that a newer one of the same machine replaces.
-CLOSE_REPLACED = 4409
 
 _Effects = list[effects.Effect]
 _P = ParamSpec("_P")
@@ -77,6 +75,7 @@ class Relay:
         self._state = State(policy, self._snapshot, redact)
         self._losses = Losses(self._state)
         self._commands = Commands(self._state)
+        self._presence = Presence(self._state, self._losses)
         self._reports = Reports(self._state, self._losses)
         self._lanes: Lanes[tuple[Daemon, DaemonMessage] | ServerMessage] = Lanes(self._state.ledger.__contains__)
 
@@ -204,69 +203,12 @@ class Relay:
         :param connection: its number.
         :param address: where it comes from, to show.
         """
-        state = self._state
-        daemon_id = daemon_id_of(hello.machine_id)
-        daemon = state.fleet.get(daemon_id)
-        if daemon is None:
-            daemon = state.fleet.enlist(Daemon(daemon_id, hello.machine_id, hello.hostname))
-        elif daemon.connection is not None:
-            self._replace(daemon, now)
-        state.fleet.join(daemon, connection, hello, COMPOSERS[hello.case], now)
-        # A connection that was replaced and held nothing may have been forgotten just now.
-        state.fleet.enlist(daemon)
-        daemon.address = address
-        daemon.connected_at = state.wall(now)
-        state.save_daemon(daemon, now)
-        state.log(
-            now,
-            "daemon_connected",
-            "a daemon has connected",
-            daemonId=daemon_id,
-            hostname=hello.hostname,
-            machineId=hello.machine_id,
-            address=address,
-        )
-        state.send(daemon, COMPOSERS[hello.case].authenticated(daemon_id))
-        self._send_what_waited(daemon)
-        state.dispatch_waiting(now)
-
-    def _replace(self, daemon: Daemon, now: float) -> None:
-        assert daemon.connection is not None
-        state = self._state
-        state.note(effects.CloseDaemon(daemon.connection, CLOSE_REPLACED, "replaced by a newer connection"))
-        state.log(
-            now,
-            "daemon_replaced",
-            "the same machine has connected again",
-            daemonId=daemon.daemon_id,
-            hostname=daemon.hostname,
-        )
-        state.fleet.part(daemon)
-        self._losses.orphan_all(daemon, now)
-
-    def _send_what_waited(self, daemon: Daemon) -> None:
-        """Hand a returned daemon the commands for what it held."""
-        for task_id in sorted(daemon.tasks):
-            task = self._state.ledger.get(task_id)
-            if task is not None:
-                self._state.send_waiting_commands(task, daemon)
+        self._presence.joined(connection, hello, address, now)
 
     @_input
     def daemon_lost(self, connection: int, reason: str, now: float) -> None:
         """A daemon's connection is gone; nothing happens if a newer one had replaced it."""
-        state = self._state
-        daemon = state.fleet.on(connection)
-        if daemon is None:
-            return
-        state.log(
-            now,
-            "daemon_disconnected",
-            f"a daemon has disconnected: {reason}",
-            daemonId=daemon.daemon_id,
-            hostname=daemon.hostname,
-        )
-        state.fleet.part(daemon)
-        self._losses.orphan_all(daemon, now)
+        self._presence.lost(connection, reason, now)
 
     def report_received(self, connection: int, report: DaemonMessage, now: float) -> _Effects:
         """A daemon sent a message.
@@ -322,22 +264,10 @@ class Relay:
 
         :raises UnknownDaemonError: if no such daemon is connected.
         """
-        daemon = self._state.fleet.get(daemon_id)
-        if daemon is None or daemon.connection is None:
+        daemon = self.daemon(daemon_id)
+        if daemon is None:
             raise UnknownDaemonError(daemon_id)
-        if daemon.draining == draining:
-            return
-        daemon.draining = draining
-        self._state.fleet.reconsider(daemon)
-        self._state.save_daemon(daemon, now)
-        self._state.log(
-            now,
-            "daemon_draining" if draining else "daemon_resumed",
-            "the daemon gets no new tasks" if draining else "the daemon gets tasks again",
-            daemonId=daemon_id,
-            hostname=daemon.hostname,
-        )
-        self._state.dispatch_waiting(now)
+        self._presence.drain(daemon, draining, now)
 
     # ------------------------------------------------------------------------------------------------ to look at
 

@@ -1,0 +1,190 @@
+"""Commit first, then send: performs effects in their order, and nothing before what must be in the database is there.
+
+Effects form one queue. A *gate* in it (a task, report or command to be kept) stops everything behind it until it is
+committed. While a commit is under way new effects queue up; the next commit takes all of them (group commit). When
+nothing holds the queue up, an effect without a gate before it is performed at once: a report costs no queue.
+
+A commit that fails for a cause that can pass suspends the queue, and the same batch is tried again until it succeeds.
+Any other failure breaks it for good, because memory and disk may differ.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from makima_relay.clock import Clock
+from makima_relay.core.effects import Effect, Gate, Saved
+from makima_relay.ports import Store, StoreUnavailableError
+
+#: What need not be saved at once waits for company for so long, in seconds.
+LINGER = 0.05
+#: First and longest wait before a failed commit is tried again, in seconds.
+RETRY_FIRST, RETRY_LONGEST = 0.1, 5.0
+
+
+class Performer(Protocol):
+    """Who does what is not for the database."""
+
+    def perform(self, effect: Effect) -> None:
+        """Do one effect that is not saved, now."""
+
+    def saving(self, effect: Saved) -> None:
+        """See one effect that is saved when its turn comes; nothing is to be done."""
+
+    def suspended(self, reason: str) -> None:
+        """The database cannot be written for now: nothing new should come in."""
+
+    def resumed(self) -> None:
+        """The database can be written again."""
+
+
+class CommitQueue:
+    """Keeps the order of effects around commits.
+
+    :param store: commits.
+    :param performer: does the rest.
+    :param on_broken: told once, with the reason, when nothing can be saved any more.
+    :ivar is_suspended: whether commits fail at the moment.
+    :ivar last_commit: when one last succeeded, in monotonic seconds.
+    """
+
+    def __init__(self, store: Store, clock: Clock, performer: Performer, on_broken: Callable[[Failure], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._performer = performer
+        self._on_broken = on_broken
+        self._queue: deque[Effect] = deque()
+        self._unsaved: list[Saved] = []
+        self._batch: list[Saved] = []
+        self._covered = 0
+        self._committing = False
+        self._broken = False
+        self._retry_delay = RETRY_FIRST
+        self._linger: IDelayedCall | None = None
+        self._waiting: list[Deferred[None]] = []
+        self._waiting_for_batch: list[Deferred[None]] = []
+        self.is_suspended = False
+        self.last_commit = clock.monotonic()
+
+    def put(self, effects: Sequence[Effect]) -> None:
+        """Perform effects, or queue them behind what must be committed first."""
+        if self._queue or self._broken:
+            self._queue.extend(effects)
+            return
+        for place, effect in enumerate(effects):
+            if isinstance(effect, Gate):
+                self._queue.extend(itertools.islice(effects, place, None))
+                self._commit_next()
+                return
+            self._pass(effect)
+
+    def settled(self) -> Deferred[None]:
+        """Fires when all that was put so far is committed; soon and without it while commits fail."""
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        if self.is_suspended or self._broken:
+            self._release_waiting()
+        elif not self._committing:
+            self._commit_next()
+        return done
+
+    def break_off(self, failure: Failure) -> None:
+        """Perform nothing any more: what is in memory may not be what is on disk."""
+        if not self._broken:
+            self._broken = True
+            self._release_waiting()
+            self._on_broken(failure)
+
+    # ------------------------------------------------------------------------------------------------ performing
+
+    def _pass(self, effect: Effect) -> None:
+        """Let an effect through that nothing holds up."""
+        if isinstance(effect, Saved):
+            self._performer.saving(effect)
+            self._unsaved.append(effect)
+            self._linger_on()
+        else:
+            self._performer.perform(effect)
+
+    def _linger_on(self) -> None:
+        if self._linger is None and not self._committing:
+            self._linger = self._clock.reactor.callLater(LINGER, self._linger_over)
+
+    def _linger_over(self) -> None:
+        self._linger = None
+        if not self._committing:
+            self._commit_next()
+
+    # ------------------------------------------------------------------------------------------------ committing
+
+    def _commit_next(self) -> None:
+        """Commit all that is there to be saved: what lingers, and every gate in the queue with what is around it."""
+        if self._committing or self._broken:
+            return
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        self._covered = len(self._queue)
+        self._batch, self._unsaved = self._unsaved, []
+        self._batch += [effect for effect in self._queue if isinstance(effect, Saved)]
+        if not self._batch:
+            self._release_waiting()
+            return
+        self._waiting_for_batch, self._waiting = self._waiting, []
+        self._committing = True
+        self._try()
+
+    def _try(self) -> None:
+        self._store.commit(self._batch).addCallbacks(self._committed, self._failed)
+
+    def _committed(self, _: object) -> None:
+        self._committing = False
+        self._batch = []
+        self.last_commit = self._clock.monotonic()
+        if self.is_suspended:
+            self.is_suspended = False
+            self._retry_delay = RETRY_FIRST
+            self._performer.resumed()
+        for _place in range(self._covered):
+            effect = self._queue.popleft()
+            if isinstance(effect, Saved):
+                self._performer.saving(effect)
+            else:
+                self._performer.perform(effect)
+        waiting, self._waiting_for_batch = self._waiting_for_batch, []
+        self._go_on()
+        for done in waiting:
+            done.callback(None)
+
+    def _go_on(self) -> None:
+        """Perform what queued up during the commit, up to the next gate, and commit from there."""
+        while self._queue and not isinstance(self._queue[0], Gate):
+            self._pass(self._queue.popleft())
+        if self._queue or self._waiting:
+            self._commit_next()
+        elif self._unsaved:
+            self._linger_on()
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(StoreUnavailableError):
+            self.break_off(failure)
+            return
+        if not self.is_suspended:
+            self.is_suspended = True
+            self._performer.suspended(failure.getErrorMessage())
+        self._release_waiting()
+        self._clock.reactor.callLater(self._retry_delay, self._try)
+        self._retry_delay = min(RETRY_LONGEST, self._retry_delay * 2)
+
+    def _release_waiting(self) -> None:
+        waiting = self._waiting_for_batch + self._waiting
+        self._waiting_for_batch, self._waiting = [], []
+        for done in waiting:
+            done.callback(None)

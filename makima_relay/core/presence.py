@@ -1,0 +1,107 @@
+"""Daemons come and go (``protocol.md``, *Downstream* and *A daemon is lost*), and are drained by operators."""
+
+from __future__ import annotations
+
+from makima_relay.core import effects
+from makima_relay.core.composer import COMPOSERS
+from makima_relay.core.fleet import Daemon, daemon_id_of
+from makima_relay.core.losses import Losses
+from makima_relay.core.messages import Hello
+from makima_relay.core.state import State
+
+#: Close code for a connection that a newer one of the same machine replaces.
+CLOSE_REPLACED = 4409
+
+
+class Presence:
+    """Gives daemons their connections and takes them away.
+
+    :param state: the relay's memory.
+    :param losses: takes care of the tasks of those that are gone.
+    """
+
+    def __init__(self, state: State, losses: Losses) -> None:
+        self._state = state
+        self._losses = losses
+
+    def joined(self, connection: int, hello: Hello, address: str, now: float) -> None:
+        """Welcome a daemon that has authenticated; an older connection of the same machine is closed."""
+        state = self._state
+        daemon_id = daemon_id_of(hello.machine_id)
+        daemon = state.fleet.get(daemon_id)
+        if daemon is None:
+            daemon = state.fleet.enlist(Daemon(daemon_id, hello.machine_id, hello.hostname))
+        elif daemon.connection is not None:
+            self._replace(daemon, now)
+        state.fleet.join(daemon, connection, hello, COMPOSERS[hello.case], now)
+        # A connection that was replaced and held nothing may have been forgotten just now.
+        state.fleet.enlist(daemon)
+        daemon.address = address
+        daemon.connected_at = state.wall(now)
+        state.save_daemon(daemon, now)
+        state.log(
+            now,
+            "daemon_connected",
+            "a daemon has connected",
+            daemonId=daemon_id,
+            hostname=hello.hostname,
+            machineId=hello.machine_id,
+            address=address,
+        )
+        state.send(daemon, COMPOSERS[hello.case].authenticated(daemon_id))
+        self._send_what_waited(daemon)
+        state.dispatch_waiting(now)
+
+    def _replace(self, daemon: Daemon, now: float) -> None:
+        assert daemon.connection is not None
+        state = self._state
+        state.note(effects.CloseDaemon(daemon.connection, CLOSE_REPLACED, "replaced by a newer connection"))
+        state.log(
+            now,
+            "daemon_replaced",
+            "the same machine has connected again",
+            daemonId=daemon.daemon_id,
+            hostname=daemon.hostname,
+        )
+        state.fleet.part(daemon)
+        self._losses.orphan_all(daemon, now)
+
+    def _send_what_waited(self, daemon: Daemon) -> None:
+        """Hand a returned daemon the commands for what it held."""
+        for task_id in sorted(daemon.tasks):
+            task = self._state.ledger.get(task_id)
+            if task is not None:
+                self._state.send_waiting_commands(task, daemon)
+
+    def lost(self, connection: int, reason: str, now: float) -> None:
+        """Take a connection away; nothing happens if a newer one has replaced it."""
+        state = self._state
+        daemon = state.fleet.on(connection)
+        if daemon is None:
+            return
+        state.log(
+            now,
+            "daemon_disconnected",
+            f"a daemon has disconnected: {reason}",
+            daemonId=daemon.daemon_id,
+            hostname=daemon.hostname,
+        )
+        state.fleet.part(daemon)
+        self._losses.orphan_all(daemon, now)
+
+    def drain(self, daemon: Daemon, draining: bool, now: float) -> None:
+        """Give a daemon no new tasks, or give it tasks again."""
+        state = self._state
+        if daemon.draining == draining:
+            return
+        daemon.draining = draining
+        state.fleet.reconsider(daemon)
+        state.save_daemon(daemon, now)
+        state.log(
+            now,
+            "daemon_draining" if draining else "daemon_resumed",
+            "the daemon gets no new tasks" if draining else "the daemon gets tasks again",
+            daemonId=daemon.daemon_id,
+            hostname=daemon.hostname,
+        )
+        state.dispatch_waiting(now)

@@ -1,0 +1,82 @@
+"""One WebSocket connection to a server, as Autobahn's client."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+
+from makima_relay.clock import Clock
+from makima_relay.connector_options import ConnectorOptions
+from makima_relay.websocket import CLOSE_UNSUPPORTED, WebSocketEnd, protocol_options
+
+
+class LinkOwner(Protocol):
+    """Who made the attempt."""
+
+    def opened(self, protocol: ServerProtocol) -> None:
+        """The server accepted the upgrade."""
+
+    def message(self, protocol: ServerProtocol, payload: bytes) -> None:
+        """The server sent a text message."""
+
+    def pong(self, protocol: ServerProtocol, payload: bytes) -> None:
+        """The server answered a ping."""
+
+    def closed(self, protocol: ServerProtocol, reason: str) -> None:
+        """The connection is gone."""
+
+
+class ServerProtocol(WebSocketEnd, WebSocketClientProtocol):  # type: ignore[misc]
+    """One connection to the server."""
+
+    factory: ServerFactory
+
+    def onOpen(self) -> None:
+        """The upgrade was accepted."""
+        self.keep_alive()
+        self.factory.owner.opened(self)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """A message came."""
+        if not self.speaking:
+            return
+        if isBinary:
+            self.close(CLOSE_UNSUPPORTED, "text messages only")
+        else:
+            self.factory.owner.message(self, payload)
+
+    def pong_received(self, payload: bytes) -> None:
+        """A pong came."""
+        self.factory.owner.pong(self, payload)
+
+    def ended(self, reason: str) -> None:
+        """The connection is gone."""
+        self.factory.owner.closed(self, reason)
+
+
+class ServerFactory(WebSocketClientFactory):  # type: ignore[misc]
+    """Makes the protocol of each attempt.
+
+    :param owner: told what happens on it.
+    """
+
+    protocol = ServerProtocol
+    noisy = False
+
+    def __init__(self, owner: LinkOwner, options: ConnectorOptions, clock: Clock) -> None:
+        super().__init__(options.url, headers=dict(options.headers), useragent="makima-relay", reactor=clock.reactor)
+        self.setProtocolOptions(
+            **protocol_options(options.max_message_size, compression=options.compression, is_server=False)
+        )
+        self.owner = owner
+        self._clock = clock
+        self._keepalive = options.keepalive
+
+    def buildProtocol(self, addr: Any) -> ServerProtocol:
+        """Make the protocol of one attempt."""
+        protocol = ServerProtocol()
+        protocol.factory = self
+        protocol.clock = self._clock.reactor
+        protocol.keepalive = self._keepalive
+        return protocol
