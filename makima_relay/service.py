@@ -195,11 +195,11 @@ class RelayService(Service):
         yield DeferredList([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
         if self._engine is None or self._daemons is None or self._upstream is None or self._listener is None:
             return
-        yield self._engine.stop()
+        # The server goes last: what daemons still say before they answer the close is passed on.
         self._daemons.close_all()
-        yield self._upstream.connector.stop()
         yield self._daemons.all_closed()
-        yield self._engine.settled()
+        yield self._engine.stop()
+        yield self._upstream.connector.stop()
 
     def _stopped(self, result: object, timeout: Any) -> None:
         if timeout.active():

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -138,13 +138,14 @@ class RelayProcess:
         return "".join(self.lines)
 
 
-def daemon(port: int, hostname: str, slots: int = 4, key: str = KEY) -> ClientConnection:
+@contextlib.contextmanager
+def daemon(port: int, hostname: str, slots: int = 4, key: str = KEY) -> Iterator[ClientConnection]:
     """Connect as a daemon and authenticate; the answer has been read."""
-    connection = connect(f"ws://127.0.0.1:{port}/ws/daemon")
-    say(connection, type="authenticate", apiKey=key, hostname=hostname, maxConcurrentTasks=slots)
-    answer = json.loads(connection.recv(PATIENCE))
-    assert answer["type"] == "authenticated", answer
-    return connection
+    with connect(f"ws://127.0.0.1:{port}/ws/daemon") as connection:
+        say(connection, type="authenticate", apiKey=key, hostname=hostname, maxConcurrentTasks=slots)
+        answer = json.loads(connection.recv(PATIENCE))
+        assert answer["type"] == "authenticated", answer
+        yield connection
 
 
 def say(connection: ClientConnection | ServerConnection, **members: Any) -> str:

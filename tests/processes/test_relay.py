@@ -59,9 +59,7 @@ class ProcessTestCase(SynchronousTestCase):
 
     def daemon(self, port: int, hostname: str, **options: int) -> ClientConnection:
         """Connect a daemon for the time of the test."""
-        connection = daemon(port, hostname, **options)
-        self.addCleanup(connection.close)
-        return connection
+        return self.enterContext(daemon(port, hostname, **options))
 
 
 class WayOfATaskTests(ProcessTestCase):
