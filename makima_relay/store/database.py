@@ -138,6 +138,8 @@ def configure(connection: sqlite3.Connection) -> None:
 
     :raises sqlite3.Error: when the file is no database, or cannot be used.
     """
+    # Works on an empty file only, so it comes first: pages that pruning frees can be given back later.
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = OFF")
