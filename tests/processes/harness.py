@@ -8,6 +8,7 @@ import os
 import queue
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -30,14 +31,16 @@ PATIENCE = 20.0
 class StandInServer:
     """A Makima server that accepts every relay and hands out what it hears.
 
+    :param context: for ``wss://``.
     :ivar heard: the payloads that came, heartbeats left out.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, context: ssl.SSLContext | None = None) -> None:
+        self._scheme = "ws" if context is None else "wss"
         self.heard: queue.Queue[str] = queue.Queue()
         self._connections: queue.Queue[ServerConnection] = queue.Queue()
         self.headers: queue.Queue[Mapping[str, str]] = queue.Queue()
-        self._server: Server = serve(self._serve, "127.0.0.1", port)
+        self._server: Server = serve(self._serve, "127.0.0.1", port, ssl=context)
         self.port: int = self._server.socket.getsockname()[1]
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
@@ -45,7 +48,7 @@ class StandInServer:
     @property
     def url(self) -> str:
         """Where a relay finds it."""
-        return f"ws://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     def _serve(self, connection: ServerConnection) -> None:
         assert connection.request is not None

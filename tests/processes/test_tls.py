@@ -1,0 +1,65 @@
+"""TLS in both directions: the server is verified, and the relay can speak it to daemons."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from pathlib import Path
+
+from websockets.sync.client import connect
+
+from tests.processes.certificates import make_certificate
+from tests.processes.harness import KEY, PATIENCE, StandInServer, ask, ask_until, say
+from tests.processes.test_relay import ProcessTestCase
+
+
+class UpstreamTests(ProcessTestCase):
+    """``wss://`` is verified: chain and host name."""
+
+    def serve(self, name: str) -> tuple[StandInServer, Path]:
+        """Have a server with a certificate for a name; its file is what vouches for it."""
+        certificate, key = make_certificate(self.directory, name)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        server = StandInServer(context=context)
+        self.addCleanup(server.stop)
+        return server, certificate.absolute()
+
+    def reason(self, port: int) -> str:
+        """Why the first attempt failed."""
+        logs = ask_until(port, "/logs", lambda answer: answer["logs"][0]["event"] == "upstream_error")["logs"]
+        return str(logs[0]["detail"])
+
+    def test_a_server_that_the_given_file_vouches_for_is_accepted(self) -> None:
+        """``--upstream-ca`` takes the place of the system's store."""
+        server, certificate = self.serve("127.0.0.1")
+        port = self.start("--server-url", server.url, "--upstream-ca", str(certificate)).port()
+        server.relay()
+        self.assertEqual(ask_until(port, "/status", lambda answer: answer["upstreamConnected"])["status"], "ok")
+
+    def test_an_untrusted_certificate_is_a_failed_attempt_with_its_reason(self) -> None:
+        """There is no fallback to an unverified connection."""
+        server, _ = self.serve("127.0.0.1")
+        port = self.start("--server-url", server.url).port()
+        self.assertIn("certificate verify failed", self.reason(port))
+        self.assertFalse(ask(port, "/status")["upstreamConnected"])
+
+    def test_a_wrong_host_name_is_a_failed_attempt_with_its_reason(self) -> None:
+        """A trusted certificate of somebody else is not good enough."""
+        server, certificate = self.serve("other.example")
+        port = self.start("--server-url", server.url, "--upstream-ca", str(certificate)).port()
+        self.assertIn("the certificate is not for this host name", self.reason(port))
+
+
+class DownstreamTests(ProcessTestCase):
+    """An ``ssl:`` endpoint."""
+
+    def test_daemons_connect_over_tls(self) -> None:
+        """HTTP and WebSocket share the endpoint, as without TLS."""
+        certificate, key = make_certificate(self.directory, "localhost")
+        endpoint = f"ssl:0:interface=127.0.0.1:privateKey={key.absolute()}:certKey={certificate.absolute()}"
+        port = self.start("--listen", endpoint).port()
+        context = ssl.create_default_context(cafile=certificate)
+        with connect(f"wss://localhost:{port}/ws/daemon", ssl=context) as daemon:
+            say(daemon, type="authenticate", apiKey=KEY, hostname="worker")
+            self.assertEqual(json.loads(daemon.recv(PATIENCE))["type"], "authenticated")
