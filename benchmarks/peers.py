@@ -31,9 +31,24 @@ def frame(payload: bytes, *, mask: bool, first: int = _TEXT) -> bytes:
     if not mask:
         return head + payload
     key = os.urandom(4)
-    pad = (key * (length // 4 + 1))[:length]
-    masked = int.from_bytes(payload, "big") ^ int.from_bytes(pad, "big")
-    return head + key + masked.to_bytes(length, "big")
+    return head + key + _masked(payload, key)
+
+
+def _masked(payload: bytes, key: bytes) -> bytes:
+    """A payload with its mask put on or taken off."""
+    size = len(payload)
+    pad = (key * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(pad, "big")).to_bytes(size, "big")
+
+
+def _extent(data: bytes, position: int) -> tuple[int, int]:
+    """Where the payload of the frame at a position begins, and how long it is."""
+    size = data[position + 1] & 0x7F
+    start = position + 2
+    extended = {126: 2, 127: 8}.get(size, 0)
+    if extended:
+        size = int.from_bytes(data[start : start + extended], "big")
+    return start + extended + (4 if data[position + 1] & 0x80 else 0), size
 
 
 class Peer(asyncio.Protocol):
@@ -96,32 +111,27 @@ class Peer(asyncio.Protocol):
             self.head_received(head)
             self.opened.set_result(None)
             data = rest
+        self._data = self._split(data)
+
+    def _split(self, data: bytes) -> bytes:
+        """Act on the whole frames of what came.
+
+        :return: the rest.
+        """
         position, end = 0, len(data)
         while end - position >= 2:
-            size = data[position + 1] & 0x7F
-            start = position + 2
-            if size == 126:
-                start += 2
-                size = int.from_bytes(data[position + 2 : start], "big")
-            elif size == 127:
-                start += 8
-                size = int.from_bytes(data[position + 2 : start], "big")
-            key = b""
-            if data[position + 1] & 0x80:
-                key = data[start : start + 4]
-                start += 4
+            start, size = _extent(data, position)
             if start + size > end:
                 break
             payload = data[start : start + size]
-            if key:
-                pad = (key * (size // 4 + 1))[:size]
-                payload = (int.from_bytes(payload, "big") ^ int.from_bytes(pad, "big")).to_bytes(size, "big")
+            if data[position + 1] & 0x80:
+                payload = _masked(payload, data[start - 4 : start])
             if data[position] == _TEXT:
                 self._heard(self, payload)
             elif data[position] == _PING:
                 self.transport.write(frame(payload, mask=self.masks, first=_PONG))
             position = start + size
-        self._data = data[position:]
+        return data[position:]
 
 
 class ServerPeer(Peer):

@@ -89,7 +89,9 @@ class Connector:
     # ---------------------------------------------------------------------------------------------- what to do
 
     def connect(self) -> None:
-        """Connect now, from whatever state: a connection or attempt under way is dropped, the count starts over."""
+        """Connect now: a connection or attempt under way is dropped, the count starts over. After a stop, nothing."""
+        if self.state is ConnectorState.STOPPED:
+            return
         was_live = self.state is ConnectorState.LIVE
         self._let_go()
         if was_live:

@@ -120,6 +120,11 @@ class DaemonProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[mis
         if self._connection is not None:
             self.factory.engine.daemon_seen(self._connection)
 
+    def closing(self, reason: str) -> None:
+        """What is sent from now on would be lost, so the daemon counts as lost at once."""
+        if self._connection is not None:
+            self.factory.engine.daemon_lost(self._connection, reason)
+
     def ended(self, reason: str) -> None:
         """The connection is gone."""
         self._stop_auth_timer()

@@ -39,7 +39,11 @@ def client_endpoint(reactor: Any, url: str, timeout: float, ca: Path | None) -> 
     if not secure:
         return endpoint
     trust = platformTrust() if ca is None else _trust(ca)
-    return wrapClientTLS(optionsForClientTLS(host, trustRoot=trust), endpoint)
+    try:
+        options = optionsForClientTLS(host, trustRoot=trust)
+    except UnicodeError:
+        raise StartError(f"--server-url: {host!r} is no host name that a certificate can be for") from None
+    return wrapClientTLS(options, endpoint)
 
 
 def _trust(path: Path) -> Any:

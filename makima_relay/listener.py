@@ -88,13 +88,15 @@ def wants_websocket(head: bytes) -> bool | None:
     """
     line, found, rest = head.partition(b"\r\n")
     if not found:
-        return None if len(head) <= _LONGEST_HEAD else False
+        return None if len(head.removesuffix(b"\r")) <= _LONGEST_HEAD else False
     words = line.split(b" ")
     if len(words) != 3 or words[0] != b"GET" or words[1].partition(b"?")[0] not in DAEMON_PATHS:
         return False
     fields, found, _ = rest.partition(b"\r\n\r\n")
+    if len(line) + len(fields.rstrip(b"\r\n")) > _LONGEST_HEAD:
+        return False
     if not found:
-        return None if len(head) <= _LONGEST_HEAD else False
+        return None
     headers = {name.strip().lower(): value.strip() for name, _, value in map(_header, fields.split(b"\r\n"))}
     if b"websocket" not in headers.get(b"upgrade", b"").lower():
         return False

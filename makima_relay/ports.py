@@ -49,7 +49,10 @@ class DaemonLink(Link, Protocol):
         """Send one text message."""
 
     def close(self, code: int, reason: str) -> None:
-        """Close it, properly if the peer takes part."""
+        """Close it, properly if the peer takes part.
+
+        It may report itself as lost while it does so: whoever has it closed counts it as lost already.
+        """
 
 
 class UpstreamLink(Link, Protocol):

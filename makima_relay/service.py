@@ -195,7 +195,7 @@ class RelayService(Service):
         yield DeferredList([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
         if self._engine is None or self._daemons is None or self._upstream is None or self._listener is None:
             return
-        # The server goes last: what daemons still say before they answer the close is passed on.
+        # The server goes last: it is told what became of the tasks until the end.
         self._daemons.close_all()
         yield self._daemons.all_closed()
         yield self._engine.stop()

@@ -137,7 +137,7 @@ def _wire_case(text: str) -> WireCase:
 
 
 def _name(text: str) -> str:
-    if len(text) > LONGEST_NAME or not text.isprintable():
+    if not 1 <= len(text) <= LONGEST_NAME or not text.isprintable():
         raise ValueError(text)
     return text
 
@@ -150,10 +150,15 @@ def _secret(text: str) -> str:
 
 
 def _listen(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
+    endpoints = tuple(text.split())
+    if not endpoints:
+        raise ValueError(text)
+    return endpoints
 
 
 def _path(text: str) -> Path:
+    if not text:
+        raise ValueError(text)
     return Path(text).expanduser().absolute()
 
 
@@ -317,29 +322,32 @@ def _find_secret(setting: Setting, layers: Sequence[Mapping[str, str]]) -> tuple
 
 def _read_secret_file(file: str, variable: str) -> str:
     try:
-        text = Path(file).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        text = _path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError, RuntimeError) as error:
         raise SettingsError(f"{variable}: {file!r} cannot be read: {_reason(error)}") from None
     if not text:
         raise SettingsError(f"{variable}: {file!r} is empty; it must hold the secret")
     return text
 
 
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    return (error.strerror or "unknown error") if isinstance(error, OSError) else "it is no UTF-8 text"
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read, without anything of what is in it."""
+    if isinstance(error, OSError):
+        return error.strerror or "unknown error"
+    return "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def _value(setting: Setting, text: str, source: str) -> Any:
     try:
         return setting.read(text.strip() if not setting.secret else text)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, RuntimeError):  # the last is for the home directory of nobody
         shown = "its value" if setting.secret else repr(shown_url(text) if "url" in setting.name else text)
         raise SettingsError(f"{source}: {shown} is not allowed; it takes {setting.takes}") from None
 
 
 def _read_env_file(options: Mapping[str, str | Sequence[str] | None], environment: Mapping[str, str]) -> dict[str, str]:
     given, source = _find(_ENV_FILE, options, (environment,))
-    path = Path(given or ".env").expanduser()
+    path = _path(".env") if given is None else _value(_ENV_FILE, given, source)
     if given is not None and not path.is_file():
         raise SettingsError(f"{source}: {given!r} is no file; it takes {_ENV_FILE.takes} of NAME=value lines")
     try:

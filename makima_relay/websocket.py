@@ -30,6 +30,9 @@ CLOSE_TRY_AGAIN_LATER: Final = 1013
 
 #: How long a peer has to take part in the closing handshake, in seconds.
 CLOSE_TIMEOUT: Final = 1.0
+_TEXT: Final = 1
+#: The bit that marks a compressed message: RFC 7692, section 7.2.1.
+_RSV_COMPRESSED: Final = 4
 _KEEPALIVE: Final = b"alive?"
 _LONGEST_CLOSE_REASON: Final = 123
 
@@ -62,8 +65,16 @@ class WebSocketEnd:
 
     def send_text(self, payload: bytes) -> None:
         """Send one text message; when the connection is closing, nothing."""
-        if self.speaking:
-            self.sendMessage(payload, isBinary=False)  # type: ignore[attr-defined]
+        if not self.speaking:
+            return
+        # Autobahn's sendMessage holds what goes out to the limit of what may come in; so this goes around it.
+        compressor = self._perMessageCompress  # type: ignore[attr-defined]
+        if compressor is None:
+            self.sendFrame(opcode=_TEXT, payload=payload)  # type: ignore[attr-defined]
+        else:
+            compressor.start_compress_message()
+            packed = compressor.compress_message_data(payload) + compressor.end_compress_message()
+            self.sendFrame(opcode=_TEXT, payload=packed, rsv=_RSV_COMPRESSED)  # type: ignore[attr-defined]
 
     def close(self, code: int, reason: str = "") -> None:
         """Close the connection, and cut it when the peer does not take part in time.
@@ -80,16 +91,16 @@ class WebSocketEnd:
         """Cut the connection at once."""
         self.transport.abortConnection()  # type: ignore[attr-defined]
 
-    def sendCloseFrame(
-        self,
-        code: int | None = None,
-        reasonUtf8: bytes | None = None,
-        isReply: bool = False,
-    ) -> None:
+    def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
         """Begin or answer the closing handshake; whoever began it, it has to end soon."""
         super().sendCloseFrame(code, reasonUtf8, isReply)  # type: ignore[misc]
         if self._close_timer is None:
             self._close_timer = self.clock.callLater(CLOSE_TIMEOUT, self._close_overdue)
+        if not isReply:
+            self.closing(f"closed with {code}" + (f" ({printable(reasonUtf8.decode())})" if reasonUtf8 else ""))
+
+    def closing(self, reason: str) -> None:
+        """This end has begun to close: nothing can be sent any more; for subclasses."""
 
     def _close_overdue(self) -> None:
         self._close_timer = None
@@ -105,6 +116,8 @@ class WebSocketEnd:
     def resume(self) -> None:
         """Read again; a pong that could not be read meanwhile is not held against the peer."""
         self._paused = False
+        if self._unanswered and self._ping_timer is not None:
+            self._ping_timer.reset(self.keepalive[1])
         self.transport.resumeProducing()  # type: ignore[attr-defined]
 
     # ----------------------------------------------------------------------------------------------------- pings

@@ -68,9 +68,9 @@ class Members:
             try:
                 value = self.value(spelling)
             except InvalidMessageError:
-                value = bytes(self._raw[spelling]).decode()
+                value = bytes(self._raw[spelling]).decode("utf-8", "replace")
             if value is not None:
-                text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+                text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
                 return text[:LONGEST_TEXT].encode("utf-8", "replace").decode()
         return None
 
@@ -88,7 +88,7 @@ def _decode_leniently(payload: bytes) -> dict[str, Any]:
     RFC 8259, section 8.2 lets it pass, and a peer that cuts a string of UTF-16 units makes it; msgspec refuses it.
     """
     try:
-        value = json.loads(payload, parse_constant=_refuse_constant)
+        value = json.loads(payload.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise InvalidMessageError("a message must be valid JSON") from None
     if not isinstance(value, dict):

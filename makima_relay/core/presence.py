@@ -23,6 +23,8 @@ class Presence:
     def __init__(self, state: State, losses: Losses) -> None:
         self._state = state
         self._losses = losses
+        #: Connections that were replaced and are not gone yet, with whose they were.
+        self._replaced: dict[int, Daemon] = {}
 
     def joined(self, connection: int, hello: Hello, address: str, now: float) -> None:
         """Welcome a daemon that has authenticated; an older connection of the same machine is closed."""
@@ -63,6 +65,7 @@ class Presence:
             daemonId=daemon.daemon_id,
             hostname=daemon.hostname,
         )
+        self._replaced[daemon.connection] = daemon
         state.fleet.part(daemon)
         self._losses.orphan_all(daemon, now)
 
@@ -73,11 +76,24 @@ class Presence:
             if task is not None:
                 self._state.send_waiting_commands(task, daemon)
 
+    def heard_from(self, connection: int, now: float) -> Daemon | None:
+        """Note a sign of life.
+
+        :return: whose connection it is, or was until a newer one replaced it; none if it is unknown.
+        """
+        daemon = self._state.fleet.on(connection)
+        if daemon is None:
+            return self._replaced.get(connection)
+        if self._state.fleet.seen(daemon, now):
+            self._state.dispatch_waiting(now)
+        return daemon
+
     def lost(self, connection: int, reason: str, now: float) -> None:
         """Take a connection away; nothing happens if a newer one has replaced it."""
         state = self._state
         daemon = state.fleet.on(connection)
         if daemon is None:
+            self._replaced.pop(connection, None)
             return
         state.log(
             now,

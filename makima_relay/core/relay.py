@@ -215,11 +215,9 @@ class Relay:
 
         Messages of a connection that was replaced meanwhile count as long as they come.
         """
-        daemon = self._state.fleet.on(connection)
+        daemon = self._presence.heard_from(connection, now)
         if daemon is None:
             return []
-        if self._state.fleet.seen(daemon, now):
-            self._state.dispatch_waiting(now)
         task_id = None if type(report) is Heartbeat else report.task_id  # type: ignore[union-attr]
         if self._lanes.passes(connection, task_id, (daemon, report)):
             self._reports.received(connection, daemon, report, now)
@@ -229,18 +227,15 @@ class Relay:
 
     @_input
     def invalid_report_received(self, connection: int, reason: str, now: float) -> None:
-        """A daemon sent something that cannot be read."""
-        daemon = self._state.fleet.on(connection)
-        if daemon is not None:
-            self._state.fleet.seen(daemon, now)
-            self._reports.invalid(connection, daemon, reason, now)
+        """A daemon sent something that cannot be read; too much of it ends the connection."""
+        daemon = self._presence.heard_from(connection, now)
+        if daemon is not None and self._reports.invalid(connection, daemon, reason, now):
+            self._presence.lost(connection, "too many invalid messages", now)
 
     @_input
     def daemon_seen(self, connection: int, now: float) -> None:
         """A daemon answered a ping."""
-        daemon = self._state.fleet.on(connection)
-        if daemon is not None and self._state.fleet.seen(daemon, now):
-            self._state.dispatch_waiting(now)
+        self._presence.heard_from(connection, now)
 
     # ------------------------------------------------------------------------------------------------ operators
 

@@ -44,22 +44,22 @@ class Reports:
         if report.task_id is not None:
             task = self._state.ledger.get(report.task_id)
             if task is None:
-                self._adopt(daemon, report.task_id, now)
+                self._adopt(connection, daemon, report.task_id, now)
             elif task.daemon_id != daemon.daemon_id and task.daemon_id is not None:
                 self._refuse(connection, daemon, task, now)
                 return
             elif task.status is not TaskStatus.RUNNING:
-                self._show_running(daemon, task, now)
+                self._show_running(connection, daemon, task, now)
         self._state.relay_report(report.payload)
 
     def _decisive(self, connection: int, daemon: Daemon, report: Completion | StatusChange, now: float) -> None:
         task = self._state.ledger.get(report.task_id)
         if task is None:
-            task = self._adopt(daemon, report.task_id, now)
+            task = self._adopt(connection, daemon, report.task_id, now)
         elif task.daemon_id != daemon.daemon_id and task.daemon_id is not None:
             self._refuse(connection, daemon, task, now)
             return
-        task = self._show_running(daemon, task, now)
+        task = self._show_running(connection, daemon, task, now)
         status = _status_of(report)
         # Whoever does not hold the task ends nothing: it is finished already, or a new attempt waits for a daemon.
         ends = task.at_work and status is not TaskStatus.RUNNING
@@ -69,9 +69,12 @@ class Reports:
         if ends:
             self._state.dispatch_waiting(now)
 
-    def _adopt(self, daemon: Daemon, task_id: str, now: float) -> Task:
+    def _adopt(self, connection: int, daemon: Daemon, task_id: str, now: float) -> Task:
         """Record a task that the relay does not know on the daemon that reports on it."""
         state = self._state
+        if state.fleet.get(daemon.daemon_id) is None:
+            # It was lost without a task, and forgotten, while its report waited for a look-up.
+            state.fleet.enlist(daemon)
         at = state.wall(now)
         key = state.ledger.number()
         task = Task(
@@ -84,16 +87,17 @@ class Reports:
             started_at=at,
         )
         state.save(task, now)
-        if daemon.connection is None:
+        if daemon.connection != connection:
             self._losses.orphan(task, now)
         return task
 
-    def _show_running(self, daemon: Daemon, task: Task, now: float) -> Task:
+    def _show_running(self, connection: int, daemon: Daemon, task: Task, now: float) -> Task:
         """Note that a daemon reports on a task which is its own, whatever was thought of it.
 
-        A report that had to wait for a look-up may come out after its daemon was lost: then it shows nothing.
+        A report that had to wait for a look-up may come out when its connection is gone: then it shows nothing. Nor
+        does a late one when the server has asked for a new attempt since.
         """
-        if daemon.connection is None or task.daemon_id is None or task.finished:
+        if daemon.connection != connection or task.finished or task.is_new_attempt:
             return self._state.ledger.get(task.task_id) or task
         if task.status is TaskStatus.DISPATCHED:
             task = task.running(daemon.daemon_id, self._state.wall(now))
@@ -133,15 +137,18 @@ class Reports:
             if task.daemon_id != daemon.daemon_id:
                 if task.at_work:
                     self._state.interrupt(daemon, task_id)
-            elif task.status is TaskStatus.PENDING:
+            elif task.status is TaskStatus.PENDING and not task.is_new_attempt:
                 self._losses.regain(task, daemon, now)
         if not daemon.reconciled:
             daemon.reconciled = True
             self._losses.reconcile(daemon, report.active_tasks, now)
             self._state.dispatch_waiting(now)
 
-    def invalid(self, connection: int, daemon: Daemon, reason: str, now: float) -> None:
-        """Answer a message that cannot be read; the tenth closes the connection."""
+    def invalid(self, connection: int, daemon: Daemon, reason: str, now: float) -> bool:
+        """Answer a message that cannot be read.
+
+        :return: whether it was the tenth, which closes the connection.
+        """
         state = self._state
         daemon.faults += 1
         if daemon.composer is not None:
@@ -154,8 +161,10 @@ class Reports:
             daemonId=daemon.daemon_id,
             hostname=daemon.hostname,
         )
-        if daemon.faults >= MOST_FAULTS:
-            state.note(effects.CloseDaemon(connection, CLOSE_INVALID, "too many invalid messages"))
+        if daemon.faults < MOST_FAULTS:
+            return False
+        state.note(effects.CloseDaemon(connection, CLOSE_INVALID, "too many invalid messages"))
+        return True
 
 
 def _status_of(report: Completion | StatusChange) -> TaskStatus:

@@ -55,7 +55,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     :ivar task_id: the server's id, 1-128 characters.
     :ivar name: the server's name for it, if it gave one.
     :ivar status: where it stands.
-    :ivar daemon_id: who holds it, or last held it; none while a new attempt waits.
+    :ivar daemon_id: who holds it, or last held it.
     :ivar attempts: how often it was dispatched, ever.
     :ivar tries: how often it was dispatched since the server last asked for it.
     :ivar received_at: when it came, in seconds since the epoch; the other times likewise.
@@ -80,6 +80,11 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     def finished(self) -> bool:
         """Whether nothing more will happen to it unless the server asks anew."""
         return self.status in FINISHED
+
+    @property
+    def is_new_attempt(self) -> bool:
+        """Whether the server has asked for it and nobody was given it since: whoever had it before has it no more."""
+        return self.status is TaskStatus.PENDING and self.tries == 0
 
     @property
     def at_work(self) -> bool:
@@ -117,12 +122,11 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return self.to(status, finished_at=at, error=error)
 
     def asked_again(self, position: int, name: str | None, at: float) -> Self:
-        """A finished task as a new attempt that nobody holds."""
+        """A finished task as a new attempt; who last held it may still have reports to make."""
         return self.to(
             TaskStatus.PENDING,
             position=position,
             name=name,
-            daemon_id=None,
             tries=0,
             received_at=at,
             dispatched_at=None,

@@ -128,7 +128,11 @@ def _machine_id(connection: sqlite3.Connection) -> str:
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open a connection with the settings that all of the relay's have."""
+    is_new = path.stat().st_size == 0
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, check_same_thread=False)
+    if is_new:
+        # Works before anything else is written, and never again: pages that pruning frees can be given back.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     configure(connection)
     return connection
 
@@ -138,8 +142,6 @@ def configure(connection: sqlite3.Connection) -> None:
 
     :raises sqlite3.Error: when the file is no database, or cannot be used.
     """
-    # Works on an empty file only, so it comes first: pages that pruning frees can be given back later.
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = OFF")

@@ -24,8 +24,8 @@ from makima_relay.store import SQLiteStore
 from makima_relay.upstream import Upstream
 from makima_relay.web import page, shapes
 from makima_relay.web.access import Access, refuse_foreign
+from makima_relay.web.parameters import meant, whole_number
 from makima_relay.web.parameters import page as wanted_page
-from makima_relay.web.parameters import path_segment, whole_number
 from makima_relay.web.problems import NOTHING_HERE, ProblemError
 
 _log = Logger()
@@ -143,17 +143,17 @@ class Api:
         tasks = [shapes.task(row, why) for row in rows]
         return _json(request, {"tasks": tasks, "total": total, "limit": wanted.limit, "offset": wanted.offset})
 
-    @app.route("/tasks/<path:task_id>", methods=["GET"])
+    @app.route("/tasks/<task_id>", methods=["GET"])
     def task(self, request: IRequest, task_id: str) -> Deferred[bytes]:
         """One task with its events."""
         self.access.check_admin(request)
-        return self._answer_task(request, path_segment(request, 1, of=2))
+        return self._answer_task(request, meant(task_id))
 
-    @app.route("/tasks/<path:task_id>/cancel", methods=["POST"])
+    @app.route("/tasks/<task_id>/cancel", methods=["POST"])
     def cancel(self, request: IRequest, task_id: str) -> Deferred[bytes]:
         """Withdraw a pending task, or have its daemon interrupt it."""
         self.access.check_admin(request)
-        wanted = path_segment(request, 1, of=3)
+        wanted = meant(task_id)
         try:
             self.engine.cancel_requested(wanted)
         except UnknownTaskError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote_to_bytes, urlencode
+from urllib.parse import unquote, urlencode
 
 import attrs
 from twisted.web.iweb import IRequest
@@ -96,17 +96,12 @@ def _status(request: IRequest) -> TaskStatus | None:
         raise ProblemError(400, f"status must be one of {', '.join(TaskStatus)}") from None
 
 
-def path_segment(request: IRequest, place: int, of: int) -> str:
-    """A segment of the path as it was meant: ``%2F`` in it is a part of the segment.
+def meant(segment: str) -> str:
+    """A segment of the path as it was meant, ``%2F`` and all.
 
-    :param place: which, counted from 0.
-    :param of: how many segments the path must have.
-    :raises ProblemError: 404 when it has not, or when the segment is no text.
+    :raises ProblemError: 404 when it is no UTF-8 text.
     """
-    segments = request.path.split(b"/")[1:]
-    if len(segments) != of:
-        raise ProblemError(404, NOTHING_HERE)
     try:
-        return unquote_to_bytes(segments[place]).decode("utf-8")
+        return unquote(segment, errors="strict")
     except UnicodeDecodeError:
         raise ProblemError(404, NOTHING_HERE) from None
