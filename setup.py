@@ -21,7 +21,7 @@ setup(
     # Without this an editable installation hides the plugin.
     package_dir={"": "."},
     package_data={
-        "makima_relay": ["py.typed", "schema/*.sql"],
+        "makima_relay": ["py.typed", "store/schema/*.sql"],
         "twisted": ["plugins/makima_relay_plugin.py"],
     },
     install_requires=[
@@ -39,7 +39,7 @@ setup(
     ],
     extras_require={
         "dev": [
-            "coverage>=7.6",
+            "coverage>=7.10",
             "hypothesis>=6.120",
             "mypy>=1.15",
             "mypy-zope>=1.0.9",

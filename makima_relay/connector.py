@@ -116,7 +116,7 @@ class Connector:
             done.callback(None)
         else:
             self._stopped = done
-            protocol.close(CLOSE_GOING_AWAY, "the relay stops")
+            protocol.close(CLOSE_GOING_AWAY)
         return done
 
     def _let_go(self) -> None:

@@ -20,10 +20,9 @@ class StartError(Exception):
 
 def server_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
     """Make a listening endpoint of its description."""
-    if text.startswith(("tcp:", "ssl:")) and ":backlog=" not in text:
-        text += f":backlog={_BACKLOG}"
+    bounded = text.startswith(("tcp:", "ssl:")) and ":backlog=" not in text
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, text + (f":backlog={_BACKLOG}" if bounded else ""))
     except Exception as error:
         takes = "a Twisted endpoint such as tcp:8787:interface=127.0.0.1, ssl:, unix: or systemd:"
         raise StartError(f"--listen: {text!r} is not allowed ({error!r}); it takes {takes}") from None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import traceback
 
 import click
 
 from makima_relay import __version__
 from makima_relay.cli.demo import demo
 from makima_relay.cli.sandbox import sandbox
+from makima_relay.sandbox import bug_in_one_line
 
 
 @click.group(
@@ -36,5 +36,4 @@ def main() -> None:
     try:
         makima_relay(prog_name="makima-relay")
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        sys.exit(f"makima-relay: this is a bug: {error!r} (in {place.filename}, line {place.lineno})")
+        sys.exit(f"makima-relay: {bug_in_one_line(error)}")

@@ -22,7 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import Server, ServerConnection, serve
 
 KEY = "a-key-that-nobody-knows"
-TWISTD = Path(sys.executable).with_name("twistd")
+TWISTD = (str(Path(sys.executable).with_name("twistd")),)
 ROOT = Path(__file__).parents[2]
 #: Far more than anything here takes, in seconds; what hangs fails instead of hanging on.
 PATIENCE = 20.0
@@ -86,12 +86,19 @@ class RelayProcess:
     :param directory: its working directory, which has its database.
     :param arguments: what follows ``twistd -n``.
     :param environment: further variables.
+    :param twistd: the command that runs ``twistd``.
     """
 
-    def __init__(self, directory: Path, arguments: list[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        twistd: tuple[str, ...] = TWISTD,
+    ) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKIMA_")}
         self.process = subprocess.Popen(
-            [str(TWISTD), "-n", "--pidfile=", *arguments],
+            [*twistd, "-n", "--pidfile=", *arguments],
             cwd=directory,
             env={**inherited, **environment},
             stdout=subprocess.PIPE,

@@ -239,10 +239,10 @@ class OperatorTests(ProcessTestCase):
 class InstallationTests(SynchronousTestCase):
     """The package as pip installs it."""
 
-    def install(self, *arguments: str) -> Path:
+    def install(self, *arguments: str) -> str:
         """Install into a fresh environment, which borrows the dependencies of this one.
 
-        :return: its directory of programs.
+        :return: its Python.
         """
         environment = Path(self.mktemp()).absolute()
         subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True, timeout=3 * PATIENCE)
@@ -250,25 +250,26 @@ class InstallationTests(SynchronousTestCase):
         (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
         source = environment / "source"
         subprocess.run(["git", "-C", str(ROOT), "checkout-index", "-a", f"--prefix={source}/"], check=True)
-        pip = [str(environment / "bin/python"), "-m", "pip", "install", "--quiet", "--no-deps"]
+        python = str(environment / "bin/python")
+        pip = [python, "-m", "pip", "install", "--quiet", "--no-deps"]
         subprocess.run([*pip, *arguments, str(source)], check=True, timeout=6 * PATIENCE, stdout=subprocess.DEVNULL)
-        return environment / "bin"
+        return python
 
-    def listed(self, programs: Path) -> str:
-        """What ``twistd`` of an environment offers."""
-        return subprocess.run(
-            [str(programs / "python"), "-m", "twisted", "--help"],
-            check=True,
-            capture_output=True,
-            text=True,
-            cwd=programs,
-            timeout=PATIENCE,
-        ).stdout
+    def starts(self, python: str) -> None:
+        """Run the installed relay until it listens: its plugin, its options and its schema are there."""
+        relay = RelayProcess(
+            Path(python).parent,
+            ["makima-relay", "--server-url", "ws://127.0.0.1:9", "--listen", "tcp:0:interface=127.0.0.1"],
+            {"MAKIMA_API_KEY": KEY},
+            (python, "-c", "from twisted.scripts.twistd import run; run()"),
+        )
+        relay.port()
+        self.assertEqual(relay.end(), 0)
 
-    def test_an_installed_package_lists_the_plugin(self) -> None:
-        """``pip install .`` brings the plugin along."""
-        self.assertIn("makima-relay", self.listed(self.install()))
+    def test_an_installed_package_runs(self) -> None:
+        """``pip install .`` brings the plugin and the schema along."""
+        self.starts(self.install())
 
-    def test_an_editable_package_lists_the_plugin(self) -> None:
-        """``pip install -e .`` does not hide it."""
-        self.assertIn("makima-relay", self.listed(self.install("--editable")))
+    def test_an_editable_package_runs(self) -> None:
+        """``pip install -e .`` does not hide the plugin."""
+        self.starts(self.install("--editable"))

@@ -1,0 +1,5 @@
+"""For ``python -m makima_relay.cli``."""
+
+from makima_relay.cli import main
+
+main()

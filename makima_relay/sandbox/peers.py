@@ -1,0 +1,157 @@
+"""The WebSocket side of the stand-in server: relays and daemons connect here, as ``protocol.md`` has it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.types import ConnectionRequest
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from makima_relay.admission import CLOSE_OVERDUE, KeyCheck, Refusal, decide
+from makima_relay.core.composer import COMPOSERS
+from makima_relay.core.fleet import daemon_id_of
+from makima_relay.core.messages import Hello
+from makima_relay.websocket import CLOSE_GOING_AWAY, CLOSE_UNSUPPORTED, WebSocketEnd, protocol_options
+
+CLOSE_REPLACED = 4409
+_AUTH_TIMEOUT = 10.0
+_KEEPALIVE = (25.0, 25.0)
+_MAX_MESSAGE_SIZE = 16 << 20
+
+
+class PeerUser(Protocol):
+    """Whose peers they are."""
+
+    def joined(self, peer: PeerProtocol) -> None:
+        """A peer has authenticated."""
+
+    def received(self, peer: PeerProtocol, payload: bytes) -> None:
+        """A peer sent a message."""
+
+    def pong_received(self, peer: PeerProtocol, payload: bytes) -> None:
+        """A peer answered a ping."""
+
+    def left(self, peer: PeerProtocol, reason: str) -> None:
+        """The connection of a peer that had authenticated is gone."""
+
+    def refused(self, reason: str) -> None:
+        """A connection was turned away."""
+
+
+class PeerProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[misc]
+    """One connection of a relay or a daemon.
+
+    :ivar hello: what it said of itself; none before it has authenticated.
+    """
+
+    factory: PeerFactory
+    hello: Hello | None = None
+    _header_key: str | None = None
+    _auth_timer: IDelayedCall | None = None
+
+    def onConnect(self, request: ConnectionRequest) -> None:
+        """Keep the key that may come with the upgrade request."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        bearer = token.strip() if scheme.lower() == "bearer" else None
+        self._header_key = bearer or request.headers.get("x-makima-api-key")
+
+    def onOpen(self) -> None:
+        """Wait for the first message."""
+        self.factory.open.add(self)
+        self._auth_timer = self.clock.callLater(_AUTH_TIMEOUT, self._overdue)
+
+    def _overdue(self) -> None:
+        self._auth_timer = None
+        self.close(CLOSE_OVERDUE, "no authenticate in time")
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """Hand a message over, or decide on the first."""
+        if not self.speaking:
+            return
+        if isBinary:
+            self.close(CLOSE_UNSUPPORTED, "text messages only")
+        elif self.hello is not None:
+            self.factory.user.received(self, payload)
+        else:
+            self._authenticate(payload)
+
+    def _authenticate(self, payload: bytes) -> None:
+        self._stop_auth_timer()
+        decision = decide(payload, self._header_key, self.factory.key_check)
+        if isinstance(decision, Refusal):
+            self.factory.user.refused(decision.reason)
+            self.send_text(decision.answer)
+            self.close(decision.code, decision.reason)
+            return
+        self.hello = decision
+        self.keep_alive()
+        self.send_text(COMPOSERS[decision.case].authenticated(daemon_id_of(decision.machine_id)))
+        self.factory.user.joined(self)
+
+    def pong_received(self, payload: bytes) -> None:
+        """A pong came."""
+        self.factory.user.pong_received(self, payload)
+
+    def ended(self, reason: str) -> None:
+        """The connection is gone."""
+        self._stop_auth_timer()
+        self.factory.closed(self)
+        if self.hello is not None:
+            self.factory.user.left(self, reason)
+
+    def _stop_auth_timer(self) -> None:
+        if self._auth_timer is not None:
+            self._auth_timer.cancel()
+            self._auth_timer = None
+
+
+class PeerFactory(WebSocketServerFactory):  # type: ignore[misc]
+    """Makes the connections of peers.
+
+    :param user: told what they do.
+    :param key_check: tells good keys.
+    :ivar open: all connections, authenticated or not.
+    """
+
+    noisy = False
+
+    def __init__(self, user: PeerUser, key_check: KeyCheck, reactor: IReactorTime) -> None:
+        super().__init__(server="makima-relay sandbox", reactor=reactor)
+        options = protocol_options(_MAX_MESSAGE_SIZE, compression=False, is_server=True)
+        self.setProtocolOptions(webStatus=False, **options)
+        self.user = user
+        self.key_check = key_check
+        self.open: set[PeerProtocol] = set()
+        self._waiting: list[Deferred[None]] = []
+
+    def buildProtocol(self, addr: Any) -> PeerProtocol:
+        """Make the protocol of one connection."""
+        protocol = PeerProtocol()
+        protocol.factory = self
+        protocol.clock = self.reactor
+        protocol.keepalive = _KEEPALIVE
+        return protocol
+
+    def closed(self, protocol: PeerProtocol) -> None:
+        """Count a connection no more."""
+        self.open.discard(protocol)
+        if not self.open:
+            waiting, self._waiting = self._waiting, []
+            for done in waiting:
+                done.callback(None)
+
+    def all_closed(self) -> Deferred[None]:
+        """Fires when no connection is open any more."""
+        done: Deferred[None] = Deferred()
+        if self.open:
+            self._waiting.append(done)
+        else:
+            done.callback(None)
+        return done
+
+    def close_all(self) -> None:
+        """Send every peer away."""
+        for protocol in list(self.open):
+            protocol.close(CLOSE_GOING_AWAY, "the server stops")

@@ -1,0 +1,279 @@
+#!/usr/bin/env bash
+# Sets makima-relay up in this directory: checks what it needs, asks for its settings, installs it into .venv.
+# Runs with any bash from 3.2 on, which is what macOS has.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+cd "$here"
+venv=$here/.venv
+env_file=$here/.env
+default_url=wss://api.makima.jp
+
+usage() {
+  cat <<'TEXT'
+Usage: ./setup.sh [--yes] [--force]        ask for the settings, write .env, install, offer to start
+       ./setup.sh env [--yes] [--force]    ask for the settings and write .env, nothing else
+       ./setup.sh demo [--keep]            install, and watch a server, a relay and two daemons at work
+       ./setup.sh test [TEST...]           install with what the tests need, and run them under coverage
+
+  --yes, -y    ask nothing: take MAKIMA_SERVER_URL, MAKIMA_API_KEY and MAKIMA_AGENT_NAME (optional) from the
+               environment, keep an .env that is there, start nothing
+  --force      with --yes: replace an .env that is there
+  --help, -h   show this
+
+Everything is installed into .venv beside this script; nothing outside of this directory is changed.
+TEXT
+}
+
+say() { printf '%s\n' "$*"; }
+fail() {
+  printf 'setup.sh: %s\n' "$*" >&2
+  exit 1
+}
+misused() {
+  printf 'setup.sh: %s\n' "$*" >&2
+  usage >&2
+  exit 2
+}
+
+# ------------------------------------------------------------------------------------------------ prerequisites
+
+is_recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+
+how_to_get_python() {
+  cat >&2 <<'TEXT'
+  Debian, Ubuntu:  sudo apt install python3 python3-venv python3-pip
+  Fedora:          sudo dnf install python3 python3-pip
+  macOS:           brew install python@3.13
+TEXT
+}
+
+# Prints the first Python that is recent enough and can make virtual environments.
+find_python() {
+  local candidate recent=
+  for candidate in python3.13 python3.12 python3.11 python3; do
+    is_recent "$candidate" || continue
+    recent=$candidate
+    if "$candidate" -c 'import ensurepip, venv' >/dev/null 2>&1; then
+      printf '%s\n' "$candidate"
+      return
+    fi
+  done
+  if [ -n "$recent" ]; then
+    printf 'setup.sh: %s has no venv or no pip. To get them:\n' "$recent" >&2
+  else
+    printf 'setup.sh: Python 3.11 or newer is needed. To get it:\n' >&2
+  fi
+  how_to_get_python
+  return 1
+}
+
+# ------------------------------------------------------------------------------------------------- installation
+
+# Programs in .venv know their place: one that was moved or copied here has to be made anew.
+venv_is_good() {
+  is_recent "$venv/bin/python" && [ -e "$venv/bin/pip" ] && head -n 2 "$venv/bin/pip" | grep -qF "$venv/bin/python"
+}
+
+make_venv() {
+  local python
+  venv_is_good && return
+  python=$(find_python) || exit 1
+  say "making .venv with $("$python" --version 2>&1) ..."
+  "$python" -m venv --clear "$venv" || fail "$python cannot make $venv"
+}
+
+# What an installation depends on, as one word.
+fingerprint() {
+  "$venv/bin/python" - <<'PYTHON'
+import hashlib, pathlib, sys
+files = [pathlib.Path(name).read_bytes() for name in ("setup.py", "pyproject.toml")]
+print(hashlib.sha256(b"\0".join([*files, sys.version.encode()])).hexdigest())
+PYTHON
+}
+
+# Installs the package, with the extras of $1 ("dev") or none, unless nothing has changed since.
+install() {
+  local extras=$1 stamp=$venv/.installed${1:+-$1} print log=$venv/install.log
+  make_venv
+  print=$(fingerprint)
+  if grep -qsxF "$print" "$stamp" || { [ -z "$extras" ] && grep -qsxF "$print" "$venv/.installed-dev"; }; then
+    return
+  fi
+  say "installing into .venv ..."
+  SECONDS=0
+  # A find of pip's own is worth no line; what it fetches is, so that one sees that it goes on.
+  if ! "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off \
+    -e ".${extras:+[$extras]}" 2>&1 | tee "$log" | show_progress; then
+    printf 'setup.sh: the installation failed; the end of %s:\n' "$log" >&2
+    tail -n 20 "$log" >&2
+    exit 1
+  fi
+  printf '%s\n' "$print" >"$stamp"
+  say "installed in $SECONDS s"
+}
+
+show_progress() {
+  local line
+  while IFS= read -r line; do
+    case $line in
+      Collecting\ *) line=${line#Collecting } && say "  fetching ${line%%[ <>=!~;]*}" ;;
+      Building\ *) say "  building" ;;
+      Installing\ collected*) say "  putting it all in place" ;;
+    esac
+  done
+}
+
+# ------------------------------------------------------------------------------------------------------ settings
+
+is_url() { [[ $1 =~ ^wss?://[^[:space:]/?#]+[^[:space:]#]*$ ]]; }
+is_secret() { [[ $1 =~ ^[!-~]+$ ]]; }
+is_name() { [[ ${#1} -le 255 && ! $1 =~ [[:cntrl:]] ]]; }
+
+# Writes a value so that python-dotenv, and any shell where possible, reads back the same.
+quoted() {
+  local value=$1 result="'" character i
+  if [[ $value =~ ^[A-Za-z0-9_./:@%+,=~-]+$ ]]; then
+    printf '%s' "$value"
+    return
+  fi
+  for ((i = 0; i < ${#value}; i++)); do
+    character=${value:i:1}
+    case $character in
+      "'" | \\) result+="\\$character" ;;
+      *) result+=$character ;;
+    esac
+  done
+  printf "%s'" "$result"
+}
+
+# Replaces .env at once: nobody ever sees half of it, and nobody else may read it.
+write_env() {
+  local url=$1 key=$2 name=$3
+  umask 077
+  new=$(mktemp "$env_file.XXXXXX")
+  trap 'rm -f "$new"' EXIT
+  {
+    printf 'MAKIMA_SERVER_URL=%s\n' "$(quoted "$url")"
+    printf 'MAKIMA_API_KEY=%s\n' "$(quoted "$key")"
+    [ -z "$name" ] || printf 'MAKIMA_AGENT_NAME=%s\n' "$(quoted "$name")"
+  } >"$new"
+  chmod 600 "$new"
+  mv -f "$new" "$env_file"
+  trap - EXIT
+  say "wrote $env_file"
+}
+
+env_from_environment() {
+  if [ -e "$env_file" ] && [ "$force" = no ]; then
+    say "keeping $env_file"
+    return
+  fi
+  [ -n "${MAKIMA_SERVER_URL:-}" ] || fail "--yes needs MAKIMA_SERVER_URL, a ws:// or wss:// URL"
+  [ -n "${MAKIMA_API_KEY:-}" ] || fail "--yes needs MAKIMA_API_KEY"
+  is_url "$MAKIMA_SERVER_URL" || fail "MAKIMA_SERVER_URL is no ws:// or wss:// URL"
+  is_secret "$MAKIMA_API_KEY" || fail "MAKIMA_API_KEY must be printable ASCII characters without blanks"
+  is_name "${MAKIMA_AGENT_NAME:-}" || fail "MAKIMA_AGENT_NAME must be at most 255 printable characters"
+  write_env "$MAKIMA_SERVER_URL" "$MAKIMA_API_KEY" "${MAKIMA_AGENT_NAME:-}"
+}
+
+# Asks $1 and leaves the answer in $answer.
+ask() {
+  answer=
+  IFS= read -r -p "$1" answer || no_answer
+}
+ask_secretly() {
+  answer=
+  printf '%s' "$1" >&2
+  IFS= read -rs answer || no_answer
+  printf '\n' >&2
+}
+no_answer() { fail "nobody answers; use --yes with MAKIMA_SERVER_URL and MAKIMA_API_KEY set"; }
+
+env_from_answers() {
+  local url key name
+  if [ -e "$env_file" ]; then
+    ask "There is an .env already. Replace all of it? [y/N] "
+    [[ $answer == [yY]* ]] || { say "keeping $env_file" && return; }
+  fi
+  while :; do
+    ask "Makima server URL [$default_url]: "
+    url=${answer:-$default_url}
+    is_url "$url" && break
+    say "  it takes a ws:// or wss:// URL"
+  done
+  while :; do
+    ask_secretly "API key (not shown): "
+    key=$answer
+    is_secret "$key" && break
+    say "  it takes printable ASCII characters without blanks"
+  done
+  while :; do
+    ask "Name of this relay (optional): "
+    name=$answer
+    is_name "$name" && break
+    say "  it takes at most 255 printable characters"
+  done
+  write_env "$url" "$key" "$name"
+}
+
+# ------------------------------------------------------------------------------------------------------ commands
+
+set_up_env() { if [ "$yes" = yes ]; then env_from_environment; else env_from_answers; fi; }
+
+set_up() {
+  venv_is_good || find_python >/dev/null || exit 1
+  set_up_env
+  install ""
+  if [ "$yes" = no ]; then
+    ask "Start the relay now? [Y/n] "
+    if [[ $answer != [nN]* ]]; then
+      exec "$venv/bin/twistd" -n makima-relay
+    fi
+  fi
+  say "To start the relay:  cd '$here' && .venv/bin/twistd -n makima-relay"
+}
+
+run_tests() {
+  local status=0
+  install dev
+  scratch=$(mktemp -d)
+  trap 'rm -rf "$scratch"' EXIT
+  export COVERAGE_FILE=$scratch/coverage
+  [ $# -gt 0 ] || set -- tests
+  # Workers and other processes that the tests start are measured too: see [tool.coverage.run].
+  "$venv/bin/coverage" run -m twisted.trial --temp-directory="$scratch/trial" -j2 "$@" || status=$?
+  "$venv/bin/coverage" combine --quiet || true
+  "$venv/bin/coverage" report || true
+  return "$status"
+}
+
+only_env=no
+yes=no
+force=no
+case ${1:-} in
+  demo)
+    shift
+    install ""
+    exec "$venv/bin/makima-relay" demo "$@"
+    ;;
+  test)
+    shift
+    run_tests "$@"
+    exit
+    ;;
+  env)
+    only_env=yes
+    shift
+    ;;
+esac
+for argument in "$@"; do
+  case $argument in
+    --yes | -y) yes=yes ;;
+    --force) force=yes ;;
+    --help | -h) usage && exit ;;
+    *) misused "unknown argument: $argument" ;;
+  esac
+done
+[ "$force" = no ] || [ "$yes" = yes ] || misused "--force goes with --yes"
+if [ "$only_env" = yes ]; then set_up_env; else set_up; fi

@@ -1,0 +1,1 @@
+"""Tests of the ``makima-relay`` command and of ``setup.sh``."""
