@@ -8,7 +8,7 @@ those need are looked up meanwhile, many in one go.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Generic, TypeVar
 
 MessageT = TypeVar("MessageT")
@@ -22,7 +22,7 @@ class Lanes(Generic[MessageT]):
 
     def __init__(self, known: Callable[[str], bool]) -> None:
         self._known = known
-        self._waiting: dict[int, deque[tuple[str | None, MessageT]]] = {}
+        self._waiting: dict[Hashable, deque[tuple[str | None, MessageT]]] = {}
         self._asked: set[str] = set()
         self._to_ask: list[str] = []
 
@@ -30,10 +30,10 @@ class Lanes(Generic[MessageT]):
         """How many messages wait."""
         return sum(map(len, self._waiting.values()))
 
-    def passes(self, lane: int, task_id: str | None, message: MessageT) -> bool:
+    def passes(self, lane: Hashable, task_id: str | None, message: MessageT) -> bool:
         """Whether a message can be acted on now; if not, it waits in its lane.
 
-        :param lane: the connection that it came on.
+        :param lane: who sent it.
         :param task_id: the task that must be in mind for it, if any.
         """
         queue = self._waiting.get(lane)
@@ -57,7 +57,7 @@ class Lanes(Generic[MessageT]):
         asked, self._to_ask = tuple(self._to_ask), []
         return asked
 
-    def answered(self, task_ids: Collection[str]) -> Iterable[tuple[int, MessageT]]:
+    def answered(self, task_ids: Collection[str]) -> Iterable[tuple[Hashable, MessageT]]:
         """Release what waited only for these ids, in each lane's order.
 
         To be iterated while acting on what it yields: whether a task is in mind is asked anew for each message.

@@ -32,8 +32,9 @@ from makima_relay.core.reports import Reports
 from makima_relay.core.state import Policy, Snapshot, State
 from makima_relay.core.tasks import Task, TaskStatus
 
-#: The lane of the server's messages; daemons' lanes have the numbers of their connections.
-UPSTREAM_LANE = 0
+#: The lane of the server's messages. A daemon has one lane, whatever its connections, so that what it said on an
+#: older one goes before what it says on a newer.
+UPSTREAM_LANE = "upstream"
 
 _Effects = list[effects.Effect]
 _P = ParamSpec("_P")
@@ -77,7 +78,7 @@ class Relay:
         self._commands = Commands(self._state)
         self._presence = Presence(self._state, self._losses)
         self._reports = Reports(self._state, self._losses)
-        self._lanes: Lanes[tuple[Daemon, DaemonMessage] | ServerMessage] = Lanes(self._state.ledger.__contains__)
+        self._lanes: Lanes[tuple[int, Daemon, DaemonMessage] | ServerMessage] = Lanes(self._state.ledger.__contains__)
 
     # ------------------------------------------------------------------------------------------------ the relay
 
@@ -131,10 +132,9 @@ class Relay:
         """
         for task in found:
             self._state.ledger.recall(task)
-        for lane, message in self._lanes.answered(task_ids):
+        for _lane, message in self._lanes.answered(task_ids):
             if isinstance(message, tuple):
-                daemon, report = message
-                self._reports.received(lane, daemon, report, now)
+                self._reports.received(*message, now)
             else:
                 self._act_on_command(message, now)
         self._ask_for_tasks()
@@ -219,7 +219,7 @@ class Relay:
         if daemon is None:
             return []
         task_id = None if type(report) is Heartbeat else report.task_id  # type: ignore[union-attr]
-        if self._lanes.passes(connection, task_id, (daemon, report)):
+        if self._lanes.passes(daemon.daemon_id, task_id, (connection, daemon, report)):
             self._reports.received(connection, daemon, report, now)
         else:
             self._ask_for_tasks()
@@ -229,7 +229,10 @@ class Relay:
     def invalid_report_received(self, connection: int, reason: str, now: float) -> None:
         """A daemon sent something that cannot be read; too much of it ends the connection."""
         daemon = self._presence.heard_from(connection, now)
-        if daemon is not None and self._reports.invalid(connection, daemon, reason, now):
+        # What comes on a connection that was replaced is not held against the newer one.
+        if daemon is None or daemon.connection != connection:
+            return
+        if self._reports.invalid(connection, daemon, reason, now):
             self._presence.lost(connection, "too many invalid messages", now)
 
     @_input
