@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import attrs
-from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionRequest
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from makima_relay.admission import CLOSE_OVERDUE, KeyCheck, Refusal, decide
@@ -18,8 +16,8 @@ from makima_relay.core.members import InvalidMessageError
 from makima_relay.core.messages import read_report
 from makima_relay.core.spelling import WireCase
 from makima_relay.engine import Engine
+from makima_relay.link_factory import LinkFactory
 from makima_relay.websocket import (
-    CLOSE_GOING_AWAY,
     CLOSE_TRY_AGAIN_LATER,
     CLOSE_UNSUPPORTED,
     WebSocketEnd,
@@ -138,59 +136,22 @@ class DaemonProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[mis
         self._auth_timer = None
 
 
-class DaemonFactory(WebSocketServerFactory):  # type: ignore[misc]
+class DaemonFactory(LinkFactory):
     """Makes the daemons' connections.
 
     :param engine: gets what comes, gives what goes.
     :param key_check: tells good keys.
     :param reactor: the clock.
-    :ivar open: all connections that are open, authenticated or not.
     """
 
-    protocol = DaemonProtocol
-    noisy = False
+    link = DaemonProtocol
 
     def __init__(self, engine: Engine, key_check: KeyCheck, options: DownstreamOptions, reactor: IReactorTime) -> None:
-        super().__init__(server="makima-relay", reactor=reactor)
-        self.setProtocolOptions(
-            webStatus=False,
-            **protocol_options(options.max_message_size, compression=options.compression, is_server=True),
-        )
+        limits = protocol_options(options.max_message_size, compression=options.compression, is_server=True)
+        super().__init__(options.keepalive, limits, reactor)
         self.engine = engine
         self.key_check = key_check
         self.options = options
-        self.open: set[DaemonProtocol] = set()
-        self._waiting: list[Deferred[None]] = []
         message = f"no more than {options.max_daemons} connections at a time"
         answer = COMPOSERS[WireCase.CAMEL].error("overloaded", message)
         self.overloaded = Refusal(answer, CLOSE_TRY_AGAIN_LATER, f"overloaded: {message}")
-
-    def buildProtocol(self, addr: Any) -> DaemonProtocol:
-        """Make the protocol of one connection."""
-        protocol = DaemonProtocol()
-        protocol.factory = self
-        protocol.clock = self.reactor
-        protocol.keepalive = self.options.keepalive
-        return protocol
-
-    def closed(self, protocol: DaemonProtocol) -> None:
-        """Count a connection no more."""
-        self.open.discard(protocol)
-        if not self.open:
-            waiting, self._waiting = self._waiting, []
-            for done in waiting:
-                done.callback(None)
-
-    def all_closed(self) -> Deferred[None]:
-        """Fires when no connection is open any more."""
-        done: Deferred[None] = Deferred()
-        if self.open:
-            self._waiting.append(done)
-        else:
-            done.callback(None)
-        return done
-
-    def close_all(self) -> None:
-        """Send every daemon away: the relay stops."""
-        for protocol in list(self.open):
-            protocol.close(CLOSE_GOING_AWAY, "the relay stops")

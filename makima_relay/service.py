@@ -196,7 +196,7 @@ class RelayService(Service):
         if self._engine is None or self._daemons is None or self._upstream is None or self._listener is None:
             return
         # The server goes last: it is told what became of the tasks until the end.
-        self._daemons.close_all()
+        self._daemons.close_all("the relay stops")
         yield self._daemons.all_closed()
         yield self._engine.stop()
         yield self._upstream.connector.stop()

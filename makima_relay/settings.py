@@ -94,11 +94,14 @@ def shown_url(url: str) -> str:
         host = parts.netloc.rpartition("@")[2]
     except ValueError:
         return "(no URL)"
+    if not parts.netloc:
+        return url.rpartition("@")[2].partition("?")[0]
     return urlunsplit(SplitResult(parts.scheme, host, parts.path, "", ""))
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    # float() takes more than people would: 1_0, and digits of other scripts.
+    value = float(text) if re.fullmatch(r"[0-9.eE+-]+", text) else math.nan
     if not math.isfinite(value) or value <= 0:
         raise ValueError(text)
     return value

@@ -11,11 +11,9 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
-from makima_relay.core.composer import COMPOSERS, Composer  # noqa: F401
 from makima_relay.core.members import (
     LONGEST_NAME,
     LONGEST_TASK_ID,
-    LONGEST_TEXT,  # noqa: F401
     UNREADABLE,
     InvalidMessageError,
     Members,

@@ -7,20 +7,17 @@ from typing import Any
 import attrs
 import msgspec
 from klein import Klein
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from makima_relay import __version__
 from makima_relay.core.members import LONGEST_NAME
 from makima_relay.sandbox.server import Peer, SandboxServer
 from makima_relay.sandbox.tasklist import SandboxTask
 from makima_relay.web.access import Access
+from makima_relay.web.answers import answer_errors, json_answer
 from makima_relay.web.parameters import whole_number
-from makima_relay.web.problems import NOTHING_HERE, ProblemError
+from makima_relay.web.problems import ProblemError
 
-_log = Logger()
 _MOST_TASKS = 1_000
 
 
@@ -29,13 +26,6 @@ class TaskRequest(msgspec.Struct):
 
     command: str
     name: str | None = None
-
-
-def _json(request: IRequest, value: Any, status: int = 200) -> bytes:
-    request.setResponseCode(status)
-    request.setHeader(b"content-type", b"application/json")
-    request.setHeader(b"cache-control", b"no-store")
-    return msgspec.json.encode(value)
 
 
 def task_request(body: bytes) -> TaskRequest:
@@ -96,6 +86,7 @@ class SandboxApi:
     access: Access
 
     app = Klein()
+    answer_errors(app)
 
     @app.route("/", methods=["GET"])
     def status(self, request: IRequest) -> bytes:
@@ -103,7 +94,7 @@ class SandboxApi:
         self.access.check_admin(request)
         server = self.server
         peers = [_shown_peer(peer, server.load(peer)) for peer in server.peers]
-        return _json(request, {"sandbox": __version__, "peers": peers, "tasks": len(server.tasks)})
+        return json_answer(request, {"sandbox": __version__, "peers": peers, "tasks": len(server.tasks)})
 
     @app.route("/tasks", methods=["GET"])
     def tasks(self, request: IRequest) -> bytes:
@@ -111,7 +102,7 @@ class SandboxApi:
         self.access.check_admin(request)
         limit = whole_number(request, "limit", 50, 1, _MOST_TASKS)
         newest = [shown_task(task) for task, _ in zip(reversed(self.server.tasks), range(limit), strict=False)]
-        return _json(request, {"tasks": newest, "total": len(self.server.tasks), "limit": limit})
+        return json_answer(request, {"tasks": newest, "total": len(self.server.tasks), "limit": limit})
 
     @app.route("/tasks", methods=["POST"])
     def spawn(self, request: IRequest) -> bytes:
@@ -120,13 +111,13 @@ class SandboxApi:
         wanted = task_request(request.content.read())
         task = self.server.spawn(wanted.name or wanted.command[:LONGEST_NAME], wanted.command)
         request.setHeader(b"location", b"/tasks/" + task.task_id.encode())
-        return _json(request, shown_task(task), 201)
+        return json_answer(request, shown_task(task), 201)
 
     @app.route("/tasks/<task_id>", methods=["GET"])
     def task(self, request: IRequest, task_id: str) -> bytes:
         """One task with its output."""
         self.access.check_admin(request)
-        return _json(request, shown_task(self._find(task_id), with_output=True))
+        return json_answer(request, shown_task(self._find(task_id), with_output=True))
 
     @app.route("/tasks/<task_id>/interrupt", methods=["POST"])
     def interrupt(self, request: IRequest, task_id: str) -> bytes:
@@ -136,32 +127,10 @@ class SandboxApi:
         if task.finished:
             raise ProblemError(409, "the task has finished; there is nothing to interrupt")
         self.server.interrupt(task)
-        return _json(request, shown_task(task), 202)
+        return json_answer(request, shown_task(task), 202)
 
     def _find(self, task_id: str) -> SandboxTask:
         task = self.server.tasks.get(task_id)
         if task is None:
             raise ProblemError(404, "there is no task of this id")
         return task
-
-    @app.handle_errors(ProblemError)
-    def problem(self, request: IRequest, failure: Failure) -> bytes:
-        """Answer with what was wrong."""
-        error = failure.value
-        assert isinstance(error, ProblemError)
-        return error.render(request)
-
-    @app.handle_errors(HTTPException)
-    def no_route(self, request: IRequest, failure: Failure) -> bytes:
-        """Answer for a path or method that has no route."""
-        error = failure.value
-        if isinstance(error, MethodNotAllowed):
-            allowed = ", ".join(sorted(error.valid_methods or ()))
-            return ProblemError(405, f"this takes {allowed}", {"Allow": allowed}).render(request)
-        return ProblemError(404, NOTHING_HERE).render(request)
-
-    @app.handle_errors(Exception)
-    def broken(self, request: IRequest, failure: Failure) -> bytes:
-        """Answer for a bug, and log it."""
-        _log.failure("answering {method} {path!r} failed", failure, method=request.method, path=request.path)
-        return ProblemError(500, "the stand-in server could not answer; its log says why").render(request)

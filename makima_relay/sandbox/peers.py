@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
-from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionRequest
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from makima_relay.admission import CLOSE_OVERDUE, KeyCheck, Refusal, decide
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.fleet import daemon_id_of
 from makima_relay.core.messages import Hello
-from makima_relay.websocket import CLOSE_GOING_AWAY, CLOSE_UNSUPPORTED, WebSocketEnd, protocol_options
+from makima_relay.link_factory import LinkFactory
+from makima_relay.websocket import CLOSE_UNSUPPORTED, WebSocketEnd, protocol_options
 
 CLOSE_REPLACED = 4409
 _AUTH_TIMEOUT = 10.0
@@ -107,51 +107,16 @@ class PeerProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[misc]
             self._auth_timer = None
 
 
-class PeerFactory(WebSocketServerFactory):  # type: ignore[misc]
+class PeerFactory(LinkFactory):
     """Makes the connections of peers.
 
     :param user: told what they do.
     :param key_check: tells good keys.
-    :ivar open: all connections, authenticated or not.
     """
 
-    noisy = False
+    link = PeerProtocol
 
     def __init__(self, user: PeerUser, key_check: KeyCheck, reactor: IReactorTime) -> None:
-        super().__init__(server="makima-relay sandbox", reactor=reactor)
-        options = protocol_options(_MAX_MESSAGE_SIZE, compression=False, is_server=True)
-        self.setProtocolOptions(webStatus=False, **options)
+        super().__init__(_KEEPALIVE, protocol_options(_MAX_MESSAGE_SIZE, compression=False, is_server=True), reactor)
         self.user = user
         self.key_check = key_check
-        self.open: set[PeerProtocol] = set()
-        self._waiting: list[Deferred[None]] = []
-
-    def buildProtocol(self, addr: Any) -> PeerProtocol:
-        """Make the protocol of one connection."""
-        protocol = PeerProtocol()
-        protocol.factory = self
-        protocol.clock = self.reactor
-        protocol.keepalive = _KEEPALIVE
-        return protocol
-
-    def closed(self, protocol: PeerProtocol) -> None:
-        """Count a connection no more."""
-        self.open.discard(protocol)
-        if not self.open:
-            waiting, self._waiting = self._waiting, []
-            for done in waiting:
-                done.callback(None)
-
-    def all_closed(self) -> Deferred[None]:
-        """Fires when no connection is open any more."""
-        done: Deferred[None] = Deferred()
-        if self.open:
-            self._waiting.append(done)
-        else:
-            done.callback(None)
-        return done
-
-    def close_all(self) -> None:
-        """Send every peer away."""
-        for protocol in list(self.open):
-            protocol.close(CLOSE_GOING_AWAY, "the server stops")

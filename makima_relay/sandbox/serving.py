@@ -47,7 +47,7 @@ async def serve(reactor: Any, listen: str, key: str | None, say: Callable[[str],
         say(f"listening on {shown_address(port.getHost())}")
         await until_stopped()
     finally:
-        peers.close_all()
+        peers.close_all("the server stops")
         await maybeDeferred(port.stopListening)
         await peers.all_closed()
         listener.abort_all()

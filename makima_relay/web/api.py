@@ -5,14 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-import msgspec
 from klein import Klein
 from twisted.internet.defer import Deferred, inlineCallbacks
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from werkzeug.datastructures import MIMEAccept
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.http import parse_accept_header
 
 from makima_relay.clock import Clock
@@ -24,21 +20,10 @@ from makima_relay.store import SQLiteStore
 from makima_relay.upstream import Upstream
 from makima_relay.web import page, shapes
 from makima_relay.web.access import Access, refuse_foreign
+from makima_relay.web.answers import answer_errors, json_answer
 from makima_relay.web.parameters import meant, whole_number
 from makima_relay.web.parameters import page as wanted_page
-from makima_relay.web.problems import NOTHING_HERE, ProblemError
-
-_log = Logger()
-
-
-def _json(request: IRequest, value: Any, status: int = 200) -> bytes:
-    """Answer with JSON."""
-    request.setResponseCode(status)
-    request.setHeader(b"content-type", b"application/json")
-    request.setHeader(b"cache-control", b"no-store")
-    body = msgspec.json.encode(value)
-    request.setHeader(b"content-length", b"%d" % len(body))
-    return body
+from makima_relay.web.problems import ProblemError
 
 
 def _prefers_html(request: IRequest) -> bool:
@@ -65,8 +50,7 @@ class Api:
     _started_at: float = attrs.field(init=False)
 
     app = Klein()
-    # A task id may have slashes side by side.
-    app.url_map.merge_slashes = False
+    answer_errors(app)
 
     def __attrs_post_init__(self) -> None:
         self._started_at = self.clock.monotonic()
@@ -82,7 +66,7 @@ class Api:
         """The status, as a page for browsers."""
         request.setHeader(b"vary", b"Accept")
         if not _prefers_html(request):
-            return _json(request, self._status())
+            return json_answer(request, self._status())
         request.setHeader(b"content-type", b"text/html; charset=utf-8")
         request.setHeader(b"cache-control", b"no-store")
         request.setHeader(b"content-security-policy", page.CONTENT_SECURITY_POLICY)
@@ -92,7 +76,7 @@ class Api:
     @app.route("/status", methods=["GET"])
     def status(self, request: IRequest) -> bytes:
         """How the relay is doing."""
-        return _json(request, self._status())
+        return json_answer(request, self._status())
 
     @app.route("/health", methods=["GET"])
     @inlineCallbacks
@@ -100,12 +84,12 @@ class Api:
         """Whether the database can be written."""
         writable = yield self.health.writable()
         answer = {"healthy": writable, "upstreamConnected": self.upstream.live}
-        return _json(request, answer, 200 if writable else 503)
+        return json_answer(request, answer, 200 if writable else 503)
 
     @app.route("/livez", methods=["GET"])
     def alive(self, request: IRequest) -> bytes:
         """Whether the process is of any use: it is, since it answers."""
-        return _json(request, {"alive": True})
+        return json_answer(request, {"alive": True})
 
     @app.route("/readyz", methods=["GET"])
     @inlineCallbacks
@@ -117,7 +101,7 @@ class Api:
             "upstreamConnected": self.upstream.live,
         }
         ready = all(answer.values())
-        return _json(request, {"ready": ready, **answer}, 200 if ready else 503)
+        return json_answer(request, {"ready": ready, **answer}, 200 if ready else 503)
 
     @app.route("/ws/daemon", methods=["GET"])
     @app.route("/ws/daemon/ws/daemon", methods=["GET"])
@@ -141,7 +125,7 @@ class Api:
             request.setHeader(b"link", links.encode())
         why = self._why_pending()
         tasks = [shapes.task(row, why) for row in rows]
-        return _json(request, {"tasks": tasks, "total": total, "limit": wanted.limit, "offset": wanted.offset})
+        return json_answer(request, {"tasks": tasks, "total": total, "limit": wanted.limit, "offset": wanted.offset})
 
     @app.route("/tasks/<task_id>", methods=["GET"])
     def task(self, request: IRequest, task_id: str) -> Deferred[bytes]:
@@ -176,7 +160,7 @@ class Api:
             raise ProblemError(409, _FINISHED)
         row, events = found
         answer = shapes.task(row, self._why_pending())
-        return _json(request, {**answer, "events": [shapes.task_event(event) for event in events]}, status)
+        return json_answer(request, {**answer, "events": [shapes.task_event(event) for event in events]}, status)
 
     def _why_pending(self) -> str:
         return self.engine.relay.why_pending(self.clock.monotonic())
@@ -185,7 +169,7 @@ class Api:
     def daemons(self, request: IRequest) -> bytes:
         """The fleet."""
         self.access.check_admin(request)
-        return _json(request, {"daemons": [self._daemon(each) for each in self.engine.relay.daemons()]})
+        return json_answer(request, {"daemons": [self._daemon(each) for each in self.engine.relay.daemons()]})
 
     def _daemon(self, daemon: Daemon) -> dict[str, Any]:
         return shapes.daemon(daemon, self.engine.relay, self.clock)
@@ -208,7 +192,7 @@ class Api:
             raise ProblemError(404, "no daemon of this id is connected") from None
         daemon = self.engine.relay.daemon(daemon_id)
         assert daemon is not None, "it was drained or resumed just now"
-        return _json(request, self._daemon(daemon))
+        return json_answer(request, self._daemon(daemon))
 
     @app.route("/logs", methods=["GET"])
     def logs(self, request: IRequest) -> bytes:
@@ -216,38 +200,14 @@ class Api:
         self.access.check_admin(request)
         limit = whole_number(request, "limit", 50, 1, 200)
         entries = self.engine.relay.journal(limit)
-        return _json(request, {"logs": [shapes.log_entry(entry) for entry in entries], "limit": limit})
+        return json_answer(request, {"logs": [shapes.log_entry(entry) for entry in entries], "limit": limit})
 
     @app.route("/reconnect", methods=["POST"])
     def reconnect(self, request: IRequest) -> bytes:
         """Connect to the server anew."""
         self.access.check_admin(request)
         self.upstream.reconnect()
-        return _json(request, {"reconnecting": True}, 202)
-
-    # ---------------------------------------------------------------------------------------------------- errors
-
-    @app.handle_errors(ProblemError)
-    def problem(self, request: IRequest, failure: Failure) -> bytes:
-        """Answer with what was wrong."""
-        error = failure.value
-        assert isinstance(error, ProblemError)
-        return error.render(request)
-
-    @app.handle_errors(HTTPException)
-    def no_route(self, request: IRequest, failure: Failure) -> bytes:
-        """Answer for a path or method that has no route."""
-        error = failure.value
-        if isinstance(error, MethodNotAllowed):
-            allowed = ", ".join(sorted(error.valid_methods or ()))
-            return ProblemError(405, f"this takes {allowed}", {"Allow": allowed}).render(request)
-        return ProblemError(404, NOTHING_HERE).render(request)
-
-    @app.handle_errors(Exception)
-    def broken(self, request: IRequest, failure: Failure) -> bytes:
-        """Answer for a bug, and log it."""
-        _log.failure("answering {method} {path!r} failed", failure, method=request.method, path=request.path)
-        return ProblemError(500, "the relay could not answer; its log says why").render(request)
+        return json_answer(request, {"reconnecting": True}, 202)
 
 
 _FINISHED = "the task has finished; there is nothing to cancel"

@@ -212,7 +212,7 @@ class RefusalTests(ServerTestCase):
         """Also who has not authenticated."""
         peers = [self.join(), connect_daemon(self.factory, self.reactor)]
         closed: list[None] = []
-        self.factory.close_all()
+        self.factory.close_all("bye")
         self.factory.all_closed().addCallback(closed.append)
         self.assertEqual([self.closes(peer) for peer in peers], [[1001], [1001]])
         self.assertEqual(closed, [])

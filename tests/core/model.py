@@ -1,0 +1,197 @@
+"""A store and a commit queue made of plain lists: what the relay's memory is compared with."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+
+from makima_relay.core.effects import (
+    Effect,
+    ForgetCommands,
+    ForgetReports,
+    Gate,
+    KeepCommand,
+    KeepReport,
+    Saved,
+    SaveDaemon,
+    SaveEntry,
+    SaveTask,
+)
+from makima_relay.core.journal import MOST_ENTRIES, Entry
+from makima_relay.core.state import Snapshot, StoredDaemon, StoredTask
+from makima_relay.core.tasks import Task, TaskStatus
+
+
+class ModelStore:
+    """Tables as the database has them, with its constraints.
+
+    :ivar tasks: by key; the other tables likewise by what is unique in them.
+    :ivar dispatches: how often each task was ever committed as dispatched to a daemon, by (task id, daemon id).
+    :ivar ends: how often each task was ever committed as finished, by task id.
+    :ivar ever_kept: every report that was ever committed.
+    """
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, Task] = {}
+        self.messages: dict[int, bytes] = {}
+        self.commands: list[tuple[int, bytes | None]] = []
+        self.reports: dict[int, bytes] = {}
+        self.daemons: dict[str, SaveDaemon] = {}
+        self.entries: list[Entry] = []
+        self.dispatches: Counter[tuple[str, str | None]] = Counter()
+        self.ends: Counter[str] = Counter()
+        self.ever_kept: set[bytes] = set()
+
+    def copy(self) -> ModelStore:
+        """One that can be written to without changing this one."""
+        other = ModelStore()
+        for name, table in vars(self).items():
+            setattr(other, name, table.copy())
+        return other
+
+    def commit(self, batch: Iterable[Saved]) -> None:
+        """Write all of these, in their order."""
+        for effect in batch:
+            match effect:
+                case SaveTask():
+                    self._save_task(effect)
+                case KeepCommand(key, payload):
+                    self.commands.append((key, payload))
+                case ForgetCommands(key):
+                    self.commands = [each for each in self.commands if each[0] != key]
+                case KeepReport(number, payload):
+                    assert number not in self.reports, "a report's number is used twice"
+                    self.reports[number] = payload
+                    self.ever_kept.add(payload)
+                case ForgetReports(up_to):
+                    self.reports = {number: each for number, each in self.reports.items() if number > up_to}
+                case SaveDaemon():
+                    self.daemons[effect.daemon_id] = effect
+                case SaveEntry(entry):
+                    assert not self.entries or entry.number > self.entries[-1].number, "entries are out of order"
+                    self.entries = [*self.entries[1 - MOST_ENTRIES :], entry]
+
+    def _save_task(self, effect: SaveTask) -> None:
+        task, before = effect.task, self.tasks.get(effect.task.key)
+        for other in self.tasks.values():
+            if other.key != task.key:
+                assert other.position != task.position, "a position is used twice"
+                assert other.task_id != task.task_id, "a task has two keys"
+        self.tasks[task.key] = task
+        if effect.message is not None:
+            self.messages[task.key] = effect.message
+        if task.finished and before is not None and not before.finished:
+            self.ends[task.task_id] += 1
+        if task.status is TaskStatus.DISPATCHED:
+            self.dispatches[task.task_id, task.daemon_id] += 1
+
+    def recall(self, task_ids: Sequence[str]) -> list[Task]:
+        """Those of these tasks that are stored."""
+        return [task for task in self.tasks.values() if task.task_id in task_ids]
+
+    def snapshot(self) -> Snapshot:
+        """What a relay takes up when it starts."""
+        unfinished = sorted((each for each in self.tasks.values() if not each.finished), key=lambda each: each.position)
+        with_tasks = {each.daemon_id for each in unfinished}
+        return Snapshot(
+            next_key=1 + max((max(each.key, each.position) for each in self.tasks.values()), default=0),
+            total_finished=self.ends.total(),
+            tasks=tuple(self._stored(each) for each in unfinished),
+            daemons=tuple(
+                StoredDaemon(
+                    daemon_id=each.daemon_id,
+                    machine_id=each.machine_id,
+                    hostname=each.hostname,
+                    draining=each.draining,
+                )
+                for each in self.daemons.values()
+                if each.draining or each.daemon_id in with_tasks
+            ),
+            reports=tuple(sorted(self.reports.items())),
+            entries=tuple(self.entries),
+        )
+
+    def _stored(self, task: Task) -> StoredTask:
+        commands = tuple(payload for key, payload in self.commands if key == task.key)
+        return StoredTask(task=task, message=self.messages.get(task.key), commands=commands)
+
+
+class ModelQueue:
+    """Commits first, then performs, as ``engine.py`` and ``commits.py`` do; a commit takes as long as the test likes.
+
+    :param perform: does one effect that is not saved.
+    """
+
+    def __init__(self, store: ModelStore, perform: Callable[[Effect], None]) -> None:
+        self.store = store
+        self._perform = perform
+        self._queue: deque[Effect] = deque()
+        self._lingering: list[Saved] = []
+        self._batch: list[Saved] = []
+        self._covered = 0
+
+    @property
+    def committing(self) -> bool:
+        """Whether a commit is under way."""
+        return bool(self._batch)
+
+    def put(self, decided: Sequence[Effect]) -> None:
+        """Perform effects, or queue them behind what must be committed first."""
+        if self._queue:
+            self._queue.extend(decided)
+            return
+        for place, effect in enumerate(decided):
+            if isinstance(effect, Gate):
+                self._queue.extend(decided[place:])
+                self.commit()
+                return
+            self._pass(effect)
+
+    def _pass(self, effect: Effect) -> None:
+        if isinstance(effect, Saved):
+            self._lingering.append(effect)
+        else:
+            self._perform(effect)
+
+    def commit(self) -> None:
+        """Begin to commit all that is there to be saved, unless a commit is under way."""
+        if self._batch:
+            return
+        self._covered = len(self._queue)
+        self._batch = self._lingering + [each for each in self._queue if isinstance(each, Saved)]
+        self._lingering = []
+
+    def committed(self) -> None:
+        """The commit that is under way succeeds."""
+        self.store.commit(self._batch)
+        self._batch = []
+        self._perform_some(self._covered)
+        while self._queue and not isinstance(self._queue[0], Gate):
+            self._pass(self._queue.popleft())
+        if self._queue:
+            self.commit()
+
+    def _perform_some(self, number: int) -> None:
+        for _ in range(number):
+            effect = self._queue.popleft()
+            if not isinstance(effect, Saved):
+                self._perform(effect)
+
+    def crash(self, *, lands: bool, performed: int) -> None:
+        """Stop in the middle of everything.
+
+        :param lands: whether the commit that is under way becomes durable.
+        :param performed: how many of the effects behind it are performed before the end comes.
+        """
+        if self._batch and lands:
+            self.store.commit(self._batch)
+            self._perform_some(min(performed, self._covered))
+
+    def would_be(self) -> ModelStore:
+        """The store as it will be when nothing is left to be saved."""
+        store = self.store.copy()
+        store.commit(self._batch)
+        behind = list(self._queue)[self._covered if self._batch else 0 :]
+        store.commit(self._lingering)
+        store.commit(each for each in behind if isinstance(each, Saved))
+        return store

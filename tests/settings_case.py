@@ -1,0 +1,112 @@
+"""What the tests of settings share: examples of each, good and bad, and how they are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from makima_relay.core.spelling import WireCase
+from makima_relay.core.state import LossPolicy
+from makima_relay.settings import Settings, SettingsError, load
+
+REQUIRED = {"MAKIMA_SERVER_URL": "wss://makima.example", "MAKIMA_API_KEY": "a-key-of-the-server"}
+SECRETS = {"api-key": "MAKIMA_API_KEY", "admin-token": "MAKIMA_RELAY_ADMIN_TOKEN"}
+
+#: Default, and three texts with their values: one each for the ``.env`` file, the environment and the option.
+EXAMPLES: dict[str, tuple[Any, list[tuple[str, Any]]]] = {
+    "server-url": (
+        "wss://makima.example",
+        [("ws://a", "ws://a"), ("wss://b:8443/x?y=z", "wss://b:8443/x?y=z"), (" ws://[::1]:80/ ", "ws://[::1]:80/")],
+    ),
+    "agent-name": (None, [("one", "one"), ("two words", "two words"), ("ü" * 255, "ü" * 255)]),
+    "listen": (
+        ("tcp:8787:interface=127.0.0.1",),
+        [("tcp:1", ("tcp:1",)), ("tcp:2 unix:/x", ("tcp:2", "unix:/x")), ("ssl:443", ("ssl:443",))],
+    ),
+    "database": (
+        Path("makima-relay.sqlite3"),
+        [("/a/b", Path("/a/b")), ("c", Path("c")), ("~/d", Path("~/d").expanduser())],
+    ),
+    "wire-case": (
+        WireCase.CAMEL,
+        [("camel", WireCase.CAMEL), ("pascal", WireCase.PASCAL), ("snake", WireCase.SNAKE)],
+    ),
+    "max-reconnect-attempts": (20, [("0", 0), ("1", 1), ("1000", 1000)]),
+    "compression": (False, [("1", True), ("off", False), ("YES", True)]),
+    "on-daemon-loss": (
+        LossPolicy.FAIL,
+        [("requeue", LossPolicy.REQUEUE), ("fail", LossPolicy.FAIL), (" requeue ", LossPolicy.REQUEUE)],
+    ),
+    "max-task-attempts": (3, [("1", 1), ("2", 2), ("77", 77)]),
+    "max-message-size": (16 << 20, [("1", 1), ("2KiB", 2048), ("3mib", 3 << 20)]),
+    "max-daemons": (10_000, [("1", 1), ("20000", 20_000), ("3", 3)]),
+    "upstream-ca": (None, [("/a.pem", Path("/a.pem")), ("/b.pem", Path("/b.pem")), ("/c.pem", Path("/c.pem"))]),
+}
+_SECONDS = {
+    "heartbeat-interval": 30.0,
+    "reconnect-initial-delay": 1.0,
+    "reconnect-max-delay": 60.0,
+    "auth-timeout": 10.0,
+    "ping-interval": 20.0,
+    "ping-timeout": 20.0,
+    "daemon-ping-interval": 25.0,
+    "daemon-ping-timeout": 25.0,
+    "daemon-health-timeout": 90.0,
+    "daemon-grace": 60.0,
+}
+EXAMPLES.update({name: (default, [("1", 1.0), ("0.25", 0.25), ("7e1", 70.0)]) for name, default in _SECONDS.items()})
+
+_BAD_SECONDS = ["0", "0.0", "-1", "nan", "inf", "-inf", "1e999", "soon", "1 s"]
+_BAD_COUNTS = ["0", "-1", "1.5", "many", "1e3", "٣", "1" * 30]
+#: What is wrong, by setting, and words of what is taken instead.
+BAD: dict[str, tuple[list[str], str]] = {
+    "server-url": (
+        ["makima.example", "http://makima.example", "ws://", "ws://h:0", "ws://h:99999", "ws://h#f", "ws://a b"],
+        "a ws:// or wss:// URL",
+    ),
+    "agent-name": (["x" * 256, "line\nbreak"], "1 to 255 printable characters"),
+    "wire-case": (["upper", "Camel", "kebab"], "camel, pascal or snake"),
+    "max-reconnect-attempts": (["-1", "1.5", "never"], "a whole number, 0 for no end"),
+    "compression": (["2", "maybe"], "1, on, true, yes or 0, off, false, no"),
+    "on-daemon-loss": (["retry", "FAIL "], "fail or requeue"),
+    "max-task-attempts": (_BAD_COUNTS, "a whole number above 0"),
+    "max-message-size": (["0", "0KiB", "-1", "1.5MiB", "5 parsecs", "1KB", "MiB"], "bytes above 0, or with KiB, MiB"),
+    "max-daemons": (_BAD_COUNTS, "a whole number above 0"),
+    **dict.fromkeys(_SECONDS, (_BAD_SECONDS, "a number of seconds above 0")),
+}
+
+
+def absolute(value: Any) -> Any:
+    """Paths of the table are meant from where the test runs."""
+    return value.absolute() if isinstance(value, Path) else value
+
+
+class SettingsTestCase(SynchronousTestCase):
+    """Loads settings from given variables and options."""
+
+    def load(
+        self,
+        options: Mapping[str, str | Sequence[str] | None] | None = None,
+        environment: Mapping[str, str] | None = None,
+        file: Mapping[str, str] | None = None,
+    ) -> Settings:
+        """Load settings.
+
+        :param file: what the file of variables holds.
+        """
+        path = Path(self.mktemp())
+        path.write_text("".join(f"{name}='{value}'\n" for name, value in (file or {}).items()), encoding="utf-8")
+        return load({"env-file": str(path), **(options or {})}, {**REQUIRED, **(environment or {})})
+
+    def refused(
+        self,
+        options: Mapping[str, str | Sequence[str] | None] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
+        """What is said about bad settings; always one line."""
+        text = str(self.assertRaises(SettingsError, load, options or {}, environment or {}))
+        self.assertNotIn("\n", text)
+        return text

@@ -1,0 +1,200 @@
+"""The database file: its lock, its mode, its schema and their upgrades."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import uuid
+from contextlib import closing
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from makima_relay.store.database import Database, DatabaseError, connect, open_database
+
+FIRST = """
+-- A first schema.
+CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT;
+CREATE TABLE things (name TEXT);
+"""
+SECOND = "ALTER TABLE things ADD COLUMN colour TEXT;\nUPDATE things SET colour = 'grey';\n"
+
+
+def mode_of(path: Path) -> int:
+    """The permission bits of a file."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+class DatabaseTestCase(SynchronousTestCase):
+    """Has a path for a database and a directory for a schema."""
+
+    def setUp(self) -> None:
+        """Make the directory."""
+        directory = Path(self.mktemp()).absolute()
+        directory.mkdir()
+        self.path = directory / "relay.sqlite3"
+        self.schema = directory / "schema"
+        self.schema.mkdir()
+        self.opened: list[Database] = []
+        self.addCleanup(self.release_all)
+
+    def open(self, *upgrades: str) -> Database:
+        """Open the database, with a schema of these upgrades or with the relay's own."""
+        for number, script in enumerate(upgrades, 1):
+            (self.schema / f"{number:04}_step.sql").write_text(script, encoding="utf-8")
+        self.opened.append(open_database(self.path, self.schema if upgrades else None))
+        return self.opened[-1]
+
+    def release_all(self) -> None:
+        """Let go of every database, as relays do that stop."""
+        while self.opened:
+            self.opened.pop().release()
+
+    def refused(self, *upgrades: str) -> str:
+        """What is said when it cannot be opened; always one line that names the file."""
+        said = str(self.assertRaises(DatabaseError, self.open, *upgrades))
+        self.assertNotIn("\n", said)
+        self.assertTrue(said.startswith(f"database {self.path}: "), said)
+        return said
+
+
+class DatabaseTests(DatabaseTestCase):
+    """What happens before anything is read or written."""
+
+    def test_only_its_owner_can_read_it(self) -> None:
+        """The database has mode 0600, and so have its side files and its lock."""
+        self.open()
+        with closing(connect(self.path)) as connection:
+            connection.execute("INSERT INTO meta VALUES ('x', 1)")
+            connection.commit()
+            modes = {each.name.removeprefix(self.path.name): mode_of(each) for each in self.path.parent.glob("relay*")}
+        self.assertEqual(modes, {"": 0o600, "-wal": 0o600, "-shm": 0o600, ".lock": 0o600})
+
+    def test_a_file_that_was_open_to_others_is_closed_to_them(self) -> None:
+        """An operator may have made the file with the mode of the day."""
+        self.path.touch(0o644)
+        self.open()
+        self.assertEqual(mode_of(self.path), 0o600)
+
+    def test_a_second_relay_is_refused(self) -> None:
+        """Two relays with one database would deliver and forget each other's reports."""
+        self.open()
+        self.assertIn("another relay uses it; give each its own --database", self.refused())
+
+    def test_a_released_database_can_be_opened_again(self) -> None:
+        """A clean stop leaves nothing behind that would hinder the next start."""
+        self.open()
+        self.release_all()
+        self.assertEqual(self.open().path, self.path)
+
+    def test_the_machine_id_is_made_once(self) -> None:
+        """The relay is the same to the server after every restart."""
+        first = self.open()
+        self.release_all()
+        self.assertEqual(str(uuid.UUID(first.machine_id)), first.machine_id)
+        self.assertEqual(self.open().machine_id, first.machine_id)
+
+    def test_two_relays_have_two_machine_ids(self) -> None:
+        """The id is the database's own."""
+        first = self.open()
+        self.path = self.path.with_name("other.sqlite3")
+        self.assertNotEqual(self.open().machine_id, first.machine_id)
+
+    def test_commits_survive_a_power_cut(self) -> None:
+        """Every connection writes ahead and waits for the disk."""
+        self.open()
+        with closing(connect(self.path)) as connection:
+            self.assertEqual(connection.execute("PRAGMA journal_mode").fetchone(), ("wal",))
+            self.assertEqual(connection.execute("PRAGMA synchronous").fetchone(), (2,))
+
+    def test_what_is_no_database_is_refused(self) -> None:
+        """The file is named, and left as it was."""
+        junk = b"these are holiday pictures, not a database" * 50
+        self.path.write_bytes(junk)
+        self.assertIn("not a database", self.refused())
+        self.assertEqual(self.path.read_bytes(), junk)
+
+    def test_a_directory_that_is_not_there_is_refused(self) -> None:
+        """The relay makes the file but not its directory."""
+        self.path = self.path.parent / "missing" / "relay.sqlite3"
+        self.assertIn("its directory cannot be written: No such file or directory", self.refused())
+
+    def test_a_refused_database_is_not_locked(self) -> None:
+        """Whoever puts the file right can start at once."""
+        self.path.write_bytes(b"junk" * 1000)
+        self.refused()
+        self.path.unlink()
+        self.assertEqual(self.open().path, self.path)
+
+
+class UpgradeTests(DatabaseTestCase):
+    """From one schema to the next."""
+
+    def things(self, path: Path) -> list[tuple[str, ...]]:
+        """The rows of the table that is upgraded."""
+        with closing(sqlite3.connect(path)) as connection:
+            return connection.execute("SELECT * FROM things").fetchall()
+
+    def make_first(self) -> None:
+        """Have a database of the first schema with something in it."""
+        self.open(FIRST)
+        self.release_all()
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.execute("INSERT INTO things VALUES ('chair')")
+
+    @property
+    def backup(self) -> Path:
+        """Where the back-up of version 1 is."""
+        return self.path.with_name(f"{self.path.name}.v1.backup")
+
+    def test_a_new_database_has_the_newest_schema_and_needs_no_back_up(self) -> None:
+        """All upgrades are applied in their order."""
+        self.open(FIRST, SECOND)
+        with closing(sqlite3.connect(self.path)) as connection:
+            self.assertEqual(connection.execute("PRAGMA user_version").fetchone(), (2,))
+        self.assertFalse(self.backup.exists())
+
+    def test_an_older_database_is_backed_up_and_upgraded(self) -> None:
+        """The back-up is the database as it was, for its owner only."""
+        self.make_first()
+        self.open(FIRST, SECOND)
+        self.assertEqual(self.things(self.path), [("chair", "grey")])
+        self.assertEqual(self.things(self.backup), [("chair",)])
+        self.assertEqual(mode_of(self.backup), 0o600)
+
+    def test_an_upgraded_database_is_not_upgraded_again(self) -> None:
+        """An upgrade runs once."""
+        self.make_first()
+        self.open(FIRST, SECOND)
+        self.release_all()
+        self.backup.unlink()
+        self.open(FIRST, SECOND)
+        self.assertFalse(self.backup.exists())
+
+    def test_the_machine_id_survives_an_upgrade(self) -> None:
+        """The relay stays who it is."""
+        first = self.open(FIRST)
+        self.release_all()
+        self.assertEqual(self.open(FIRST, SECOND).machine_id, first.machine_id)
+
+    def test_a_failing_upgrade_changes_nothing(self) -> None:
+        """It is one transaction, and the relay does not start."""
+        self.make_first()
+        self.assertIn("no such table: missing", self.refused(FIRST, f"{SECOND} DELETE FROM missing;"))
+        self.assertEqual(self.things(self.path), [("chair",)])
+
+    def test_a_newer_schema_is_refused(self) -> None:
+        """An older program does not touch what it does not understand."""
+        self.open(FIRST, SECOND)
+        self.release_all()
+        (self.schema / "0002_step.sql").unlink()
+        said = self.refused(FIRST)
+        self.assertIn("its schema is version 2, this program knows up to 1", said)
+        self.assertIn("run the newer makima-relay or restore a back-up", said)
+
+    def test_other_files_beside_the_upgrades_are_left_alone(self) -> None:
+        """Only numbered scripts are upgrades."""
+        (self.schema / "README.md").write_text("DROP TABLE things;")
+        (self.schema / "0003_draft.sql.orig").write_text("DROP TABLE things;")
+        self.open(FIRST, SECOND)
+        self.assertEqual(self.things(self.path), [])

@@ -1,0 +1,230 @@
+"""Writing what the core wants saved, and taking it up again."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from makima_relay.core.effects import ForgetCommands, ForgetReports, KeepCommand, KeepReport
+from makima_relay.core.state import StoredDaemon, StoredTask
+from makima_relay.core.tasks import TaskStatus
+from makima_relay.store import reader
+from makima_relay.store.writer import can_pass
+from tests.store.case import StoreTestCase, entry, finished, make_task, save, save_daemon
+
+
+class TaskTests(StoreTestCase):
+    """Tasks and what became of them."""
+
+    def test_an_unfinished_task_is_taken_up_as_it_was(self) -> None:
+        """All members and the whole spawnTask, byte for byte."""
+        pending = make_task(1, "täsk/1", name="Bauen 🛠")
+        running = make_task(2).dispatched("d1", 1100.25).running("d1", 1200.5)
+        message = b'{"type":"spawnTask", "taskId":"t\xc3\xa4sk/1"}'
+        self.write(save(pending, message=message), save(running, message=b"{}"))
+        self.assertEqual(
+            self.reopen().tasks,
+            (StoredTask(task=pending, message=message), StoredTask(task=running, message=b"{}")),
+        )
+
+    def test_a_task_without_message_is_taken_up(self) -> None:
+        """One that was adopted from a daemon has none."""
+        adopted = make_task(1, status=TaskStatus.RUNNING, daemon_id="d1", name=None)
+        self.write(save(adopted))
+        self.assertEqual(self.reopen().tasks, (StoredTask(task=adopted, message=None),))
+
+    def test_a_later_save_replaces_the_earlier_one_and_keeps_the_message(self) -> None:
+        """Also within one batch."""
+        task = make_task(1)
+        dispatched = task.dispatched("d1", 1100.0)
+        self.write(save(task, message=b"m"), save(dispatched))
+        self.assertEqual(self.reopen().tasks, (StoredTask(task=dispatched, message=b"m"),))
+        running = dispatched.running("d1", 1200.0)
+        self.write(save(running))
+        self.assertEqual(self.reopen().tasks, (StoredTask(task=running, message=b"m"),))
+
+    def test_unfinished_tasks_come_in_the_order_of_arrival(self) -> None:
+        """A new attempt arrives anew."""
+        again = finished(make_task(1)).asked_again(7, "again", 1500.0)
+        self.write(save(make_task(2)), save(again), save(make_task(3)))
+        self.assertEqual([stored.task.task_id for stored in self.reopen().tasks], ["t2", "t3", "t1"])
+
+    def test_a_finished_task_stays_in_the_history_only(self) -> None:
+        """It is not taken up, but can be recalled."""
+        task = finished(make_task(1), TaskStatus.FAILED, "out of paper")
+        self.write(save(task))
+        self.assertEqual(self.reopen().tasks, ())
+        self.assertEqual(self.read(reader.read_tasks, ["t1"]), [task])
+
+    def test_the_next_number_is_greater_than_all_before(self) -> None:
+        """Keys and positions share their numbers."""
+        self.assertEqual(self.reopen().next_key, 1)
+        self.write(save(finished(make_task(4))), save(finished(make_task(5)).asked_again(9, None, 1.0)))
+        self.assertEqual(self.reopen().next_key, 10)
+
+    def test_every_change_of_status_is_an_event(self) -> None:
+        """In their order, each with its time, daemon and error."""
+        task = make_task(1)
+        dispatched = task.dispatched("d1", 1100.0)
+        failed = dispatched.ended(TaskStatus.FAILED, 1300.0, "no")
+        self.write(save(task, 1.5), save(dispatched, 2.5))
+        self.write(save(failed, 3.5))
+        found = self.read(reader.read_task, "t1")
+        assert found is not None
+        self.assertEqual(
+            [(event.at, event.status, event.daemon_id, event.error) for event in found[1]],
+            [(1.5, "pending", None, None), (2.5, "dispatched", "d1", None), (3.5, "failed", "d1", "no")],
+        )
+
+    def test_every_finish_counts(self) -> None:
+        """A task that runs twice has finished twice; changes of a finished task do not count."""
+        task = finished(make_task(1))
+        again = task.asked_again(2, None, 1400.0)
+        for step in (make_task(1), task, task, again, finished(again, TaskStatus.CANCELLED)):
+            self.write(save(step))
+        self.assertEqual(self.reopen().total_finished, 2)
+
+    def test_a_finish_in_the_batch_of_its_task_counts(self) -> None:
+        """A task may come and finish within one commit."""
+        self.write(save(make_task(1)), save(finished(make_task(1))), save(make_task(2)))
+        self.assertEqual(self.reopen().total_finished, 1)
+
+    def test_a_batch_is_saved_whole_or_not_at_all(self) -> None:
+        """A report that cannot be kept takes its task's new status with it."""
+        self.write(KeepReport(1, b"first"))
+        self.assertRaises(sqlite3.IntegrityError, self.write, save(make_task(1)), KeepReport(1, b"again"))
+        snapshot = self.reopen()
+        self.assertEqual((snapshot.tasks, snapshot.reports), ((), ((1, b"first"),)))
+
+
+class CommandTests(StoreTestCase):
+    """Commands that wait for a task."""
+
+    def commands(self) -> tuple[bytes | None, ...]:
+        """Those that the next relay has for the one task."""
+        (stored,) = self.reopen().tasks
+        return stored.commands
+
+    def test_commands_are_taken_up_in_their_order(self) -> None:
+        """One of the relay's own has no payload."""
+        self.write(save(make_task(1)), KeepCommand(1, b"z"), KeepCommand(1, None))
+        self.write(KeepCommand(1, b"a"))
+        self.assertEqual(self.commands(), (b"z", None, b"a"))
+
+    def test_forgotten_commands_are_gone(self) -> None:
+        """Those of other tasks stay."""
+        self.write(save(make_task(1)), save(make_task(2)), KeepCommand(1, b"a"), KeepCommand(2, b"b"))
+        self.write(ForgetCommands(1))
+        self.assertEqual([stored.commands for stored in self.reopen().tasks], [(), (b"b",)])
+
+    def test_keeping_and_forgetting_in_one_batch_happen_in_their_order(self) -> None:
+        """What is kept after the forgetting stays, what was kept before it goes, from whichever batch."""
+        self.write(save(make_task(1)), KeepCommand(1, b"old"))
+        self.write(KeepCommand(1, b"a"), ForgetCommands(1), KeepCommand(1, b"b"), KeepCommand(1, b"c"))
+        self.assertEqual(self.commands(), (b"b", b"c"))
+        self.write(KeepCommand(1, b"d"), ForgetCommands(1))
+        self.assertEqual(self.commands(), ())
+
+
+class ReportTests(StoreTestCase):
+    """Reports that the server may not have."""
+
+    def test_reports_are_taken_up_oldest_first(self) -> None:
+        """By number, byte for byte."""
+        self.write(KeepReport(10, b"\x00\xff"), KeepReport(9, "ä".encode()))
+        self.assertEqual(self.reopen().reports, ((9, "ä".encode()), (10, b"\x00\xff")))
+
+    def test_acknowledged_reports_are_gone(self) -> None:
+        """Up to and with the number, and those of the same batch too."""
+        self.write(KeepReport(1, b"1"), KeepReport(2, b"2"))
+        self.write(KeepReport(3, b"3"), ForgetReports(1), KeepReport(4, b"4"), ForgetReports(3))
+        self.assertEqual(self.reopen().reports, ((4, b"4"),))
+
+
+class DaemonTests(StoreTestCase):
+    """What is known of daemons."""
+
+    def test_daemons_with_work_or_being_drained_are_taken_up(self) -> None:
+        """The others say who they are when they connect."""
+        self.write(
+            save_daemon(1, "one"),
+            save_daemon(2, "two", draining=True),
+            save_daemon(3, "three"),
+            save(make_task(1).dispatched("d1", 5.0)),
+            save(finished(make_task(2, daemon_id="d3"))),
+        )
+        self.assertEqual(
+            self.reopen().daemons,
+            (
+                StoredDaemon(daemon_id="d1", machine_id="m1", hostname="one"),
+                StoredDaemon(daemon_id="d2", machine_id="m2", hostname="two", draining=True),
+            ),
+        )
+
+    def test_a_later_save_replaces_the_earlier_one(self) -> None:
+        """A machine may get another name, and be drained and resumed."""
+        self.write(save_daemon(1, "old"), save_daemon(1, "new", draining=True))
+        self.assertEqual(
+            self.reopen().daemons,
+            (StoredDaemon(daemon_id="d1", machine_id="m1", hostname="new", draining=True),),
+        )
+        self.write(save_daemon(1, "new"))
+        self.assertEqual(self.reopen().daemons, ())
+
+
+class JournalTests(StoreTestCase):
+    """The latest connection events."""
+
+    def test_entries_are_taken_up_oldest_first(self) -> None:
+        """With their fields."""
+        self.write(entry(1), entry(2))
+        self.assertEqual(self.reopen().entries, (entry(1).entry, entry(2).entry))
+
+    def test_the_last_200_are_kept(self) -> None:
+        """Whether they come one by one or many at once."""
+        for number in range(1, 251):
+            self.write(entry(number))
+        self.assertEqual([each.number for each in self.reopen().entries], list(range(51, 251)))
+        self.write(*[entry(number) for number in range(251, 701)])
+        self.assertEqual([each.number for each in self.reopen().entries], list(range(501, 701)))
+
+
+class CauseTests(SynchronousTestCase):
+    """Which failures can pass by themselves."""
+
+    @staticmethod
+    def error(kind: type[sqlite3.Error], code: int) -> sqlite3.Error:
+        """A failure as the sqlite3 module makes it."""
+        error = kind("for a reason")
+        error.sqlite_errorcode = code
+        return error
+
+    def test_what_ends_by_itself_can_pass(self) -> None:
+        """A lock, a full disk, an I/O error; also by their extended codes."""
+        for code in (
+            sqlite3.SQLITE_BUSY,
+            sqlite3.SQLITE_BUSY_SNAPSHOT,
+            sqlite3.SQLITE_LOCKED,
+            sqlite3.SQLITE_FULL,
+            sqlite3.SQLITE_IOERR,
+            sqlite3.SQLITE_IOERR_FSYNC,
+            sqlite3.SQLITE_CANTOPEN,
+            sqlite3.SQLITE_READONLY,
+        ):
+            self.assertTrue(can_pass(self.error(sqlite3.OperationalError, code)), code)
+
+    def test_damage_and_bugs_cannot_pass(self) -> None:
+        """Corruption, a broken constraint, an error of SQL."""
+        for kind, code in (
+            (sqlite3.DatabaseError, sqlite3.SQLITE_CORRUPT),
+            (sqlite3.DatabaseError, sqlite3.SQLITE_NOTADB),
+            (sqlite3.IntegrityError, sqlite3.SQLITE_CONSTRAINT_UNIQUE),
+            (sqlite3.OperationalError, sqlite3.SQLITE_ERROR),
+        ):
+            self.assertFalse(can_pass(self.error(kind, code)), code)
+
+    def test_errors_without_a_code_cannot_pass(self) -> None:
+        """They come from the program and not from SQLite."""
+        self.assertFalse(can_pass(sqlite3.ProgrammingError("closed")))
+        self.assertFalse(can_pass(ValueError("no")))

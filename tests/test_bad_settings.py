@@ -1,0 +1,139 @@
+"""What is said about settings that are bad or missing, and that secrets are never shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from makima_relay.settings import SETTINGS, load, shown_url
+from tests.settings_case import (
+    BAD,
+    REQUIRED,
+    SECRETS,
+    SettingsTestCase,
+)
+
+
+class BadValueTests(SettingsTestCase):
+    """What is said about values that are not taken."""
+
+    def test_a_bad_option_is_named_with_its_value_and_what_is_taken(self) -> None:
+        """One line holds all three."""
+        for name, (texts, taken) in BAD.items():
+            for text in texts:
+                said = self.refused({name: text}, REQUIRED)
+                self.assertIn(f"--{name}: ", said)
+                # A URL is shown without what may be secret.
+                self.assertIn(repr(shown_url(text) if name == "server-url" else text), said)
+                self.assertIn(taken, said)
+
+    def test_a_bad_variable_is_named_by_its_own_name(self) -> None:
+        """Who set a variable is not told about an option."""
+        variables = {each.name: each.variable for each in SETTINGS}
+        for name, (texts, taken) in BAD.items():
+            said = self.refused(None, {**REQUIRED, variables[name]: texts[0]})
+            self.assertEqual(said.partition(": ")[0], variables[name])
+            self.assertIn(taken, said)
+
+    def test_an_empty_option_is_no_value(self) -> None:
+        """Nothing is a bad value for whatever needs something."""
+        for name in ("server-url", "agent-name", "listen", "daemon-grace", "max-daemons", "wire-case"):
+            self.assertIn(f"--{name}", self.refused({name: ""}, REQUIRED))
+
+    def test_blanks_are_no_endpoint(self) -> None:
+        """A relay that listens nowhere is no relay."""
+        self.assertIn("MAKIMA_RELAY_LISTEN", self.refused(None, {**REQUIRED, "MAKIMA_RELAY_LISTEN": "  "}))
+
+    def test_a_home_directory_of_nobody_is_refused_in_one_line(self) -> None:
+        """``~nobody-of-this-name`` is a bad value like any other, for whatever takes a file."""
+        nobody = "~no-such-user-here/file"
+        self.assertIn("--database: ", self.refused({"database": nobody}, REQUIRED))
+        self.assertIn("--upstream-ca: ", self.refused({"upstream-ca": nobody}, REQUIRED))
+        self.assertIn("--env-file: ", self.refused({"env-file": nobody}, REQUIRED))
+        environment = {"MAKIMA_SERVER_URL": "ws://h", "MAKIMA_API_KEY_FILE": nobody}
+        self.assertIn("MAKIMA_API_KEY_FILE: ", self.refused(None, environment))
+
+    def test_a_missing_server_url_is_named_with_both_its_names(self) -> None:
+        """The operator learns the option and the variable."""
+        said = self.refused(None, {"MAKIMA_API_KEY": "k"})
+        self.assertTrue(said.startswith("--server-url is missing"), said)
+        self.assertIn("MAKIMA_SERVER_URL", said)
+
+    def test_a_missing_key_is_named_with_both_its_variables(self) -> None:
+        """A secret has no option to name."""
+        said = self.refused(None, {"MAKIMA_SERVER_URL": "ws://h"})
+        self.assertTrue(said.startswith("MAKIMA_API_KEY is missing"), said)
+        self.assertIn("MAKIMA_API_KEY_FILE", said)
+        self.assertNotIn("--api-key", said)
+
+    def test_credentials_in_a_bad_url_are_not_shown(self) -> None:
+        """A URL may hold a password or a token; the error shows neither."""
+        said = self.refused({"server-url": "http://me:hunter2@host/path?token=hunter3"}, REQUIRED)
+        self.assertIn("http://host/path", said)
+        self.assertNotIn("hunter", said)
+
+
+class SecretTests(SettingsTestCase):
+    """Secrets come from variables and files only, and are never shown."""
+
+    def setUp(self) -> None:
+        """Have a file for a secret."""
+        self.file = Path(self.mktemp())
+        self.file.write_text("filed-secret\n", encoding="utf-8")
+
+    def test_a_secret_comes_from_its_variable_or_its_file(self) -> None:
+        """The end of the file's last line does not count."""
+        for name, variable in SECRETS.items():
+            member = name.replace("-", "_")
+            self.assertEqual(getattr(self.load(None, {variable: "direct"}), member), "direct")
+            others = {key: value for key, value in REQUIRED.items() if key != variable}
+            settings = load({}, {**others, f"{variable}_FILE": str(self.file)})
+            self.assertEqual(getattr(settings, member), "filed-secret")
+
+    def test_a_secret_given_as_option_is_not_read(self) -> None:
+        """Options are for everybody to see in the list of processes."""
+        settings = self.load({"api-key": "from-option", "admin-token": "from-option"})
+        self.assertEqual((settings.api_key, settings.admin_token), (REQUIRED["MAKIMA_API_KEY"], None))
+
+    def test_a_variable_and_its_file_both_set_are_refused(self) -> None:
+        """The relay does not guess which is meant."""
+        for variable in SECRETS.values():
+            said = self.refused(None, {**REQUIRED, variable: "direct", f"{variable}_FILE": str(self.file)})
+            self.assertIn(f"{variable} and {variable}_FILE are both set", said)
+            self.assertNotIn("direct", said)
+
+    def test_the_environment_beats_the_file_of_variables_for_secrets_too(self) -> None:
+        """A secret file named in the environment wins over the variable in ``.env``."""
+        environment = {"MAKIMA_SERVER_URL": "ws://h", "MAKIMA_API_KEY_FILE": str(self.file)}
+        env_file = Path(self.mktemp())
+        env_file.write_text("MAKIMA_API_KEY=weaker\n", encoding="utf-8")
+        self.assertEqual(load({"env-file": str(env_file)}, environment).api_key, "filed-secret")
+
+    def test_a_secret_file_that_cannot_be_read_is_named(self) -> None:
+        """Missing, a directory, empty, no text: each in one line."""
+        empty, binary = Path(self.mktemp()), Path(self.mktemp())
+        empty.write_text("\n")
+        binary.write_bytes(b"\xff\xfe")
+        for path, words in (
+            (Path("/nowhere/key"), "No such file"),
+            (Path("/"), "cannot be read"),
+            (empty, "is empty"),
+            (binary, "no UTF-8 text"),
+        ):
+            environment = {"MAKIMA_SERVER_URL": "ws://h", "MAKIMA_API_KEY_FILE": str(path)}
+            said = self.refused(None, environment)
+            self.assertTrue(said.startswith("MAKIMA_API_KEY_FILE: "), said)
+            self.assertIn(words, said)
+
+    def test_a_bad_secret_is_refused_without_being_shown(self) -> None:
+        """What cannot stand in a header is no secret; the error does not quote it."""
+        for text in ("two words", "schlüssel", "one\nline", "one\ttab"):
+            for variable in SECRETS.values():
+                said = self.refused(None, {**REQUIRED, variable: text})
+                self.assertTrue(said.startswith(f"{variable}: its value is not allowed"), said)
+                self.assertNotIn(text, said)
+
+    def test_secrets_are_not_in_the_representation(self) -> None:
+        """Whoever logs the settings logs no secret."""
+        settings = self.load(None, {"MAKIMA_RELAY_ADMIN_TOKEN": "a-token-for-admins"})
+        self.assertNotIn("a-token-for-admins", repr(settings))
+        self.assertNotIn(REQUIRED["MAKIMA_API_KEY"], repr(settings))

@@ -1,0 +1,195 @@
+"""The engine when the store cannot or will not, and when it has to ask the store first."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+
+from makima_relay.core.effects import KeepReport
+from makima_relay.core.fleet import daemon_id_of
+from makima_relay.core.messages import Hello, read_report
+from makima_relay.core.spelling import WireCase
+from makima_relay.core.tasks import Task, TaskStatus
+from tests.engine_case import EngineTestCase, message
+from tests.fakes import EPOCH, RecordingDaemon, RecordingUpstream, elapse, unavailable
+
+
+class SuspensionTests(EngineTestCase):
+    """The database cannot be written for a while."""
+
+    def setUp(self) -> None:
+        """Have a daemon, a server, and a task whose commit fails."""
+        super().setUp()
+        self.connect()
+        self.daemon = self.join("d")
+        self.payload = self.spawn("t")
+        self.fail_commit()
+
+    def fail_commit(self) -> None:
+        """Let the open commit fail for a cause that can pass."""
+        (commit,) = self.open_commits()
+        commit.fails(unavailable())
+
+    def test_nobody_is_read_any_more_and_nothing_is_sent(self) -> None:
+        """All links are paused, once."""
+        self.assertEqual(sorted(self.take()), [("d", "paused"), ("server", "paused")])
+        self.assertTrue(self.engine.is_suspended)
+        elapse(self.reactor, 0.1)
+        self.fail_commit()
+        self.assertEqual(self.take(), [])
+
+    def test_the_same_is_tried_again_with_growing_waits(self) -> None:
+        """0.1 s at first, 5 s at most."""
+        batch = self.store.commits[-1].effects
+        for wait in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0):
+            elapse(self.reactor, wait - 0.001)
+            self.assertEqual(self.open_commits(), [], wait)
+            elapse(self.reactor, 0.002)
+            self.assertEqual(self.store.commits[-1].effects, batch)
+            self.fail_commit()
+
+    def test_all_goes_on_when_it_succeeds(self) -> None:
+        """The links are read again and what was held back is sent; the next trouble starts with short waits anew."""
+        elapse(self.reactor, 0.1)
+        self.fail_commit()
+        self.take()
+        elapse(self.reactor, 0.2)
+        self.commit()
+        self.assertFalse(self.engine.is_suspended)
+        notes = self.take()
+        self.assertEqual(sorted(notes[:2]), [("d", "resumed"), ("server", "resumed")])
+        self.assertEqual(notes[2:], [("d", self.payload)])
+        self.spawn("again")
+        self.fail_commit()
+        elapse(self.reactor, 0.1)
+        self.assertEqual(len(self.open_commits()), 1)
+
+    def test_what_comes_meanwhile_is_saved_afterwards(self) -> None:
+        """In its order; nothing is forgotten."""
+        self.report(self.daemon, "taskComplete", taskId="t", success=True)
+        elapse(self.reactor, 0.1)
+        self.commit()
+        *_, finished, kept = self.commit()
+        self.assertEqual((finished.task.status, type(kept)), (TaskStatus.COMPLETED, KeepReport))
+
+    def test_whoever_comes_meanwhile_is_not_read_either(self) -> None:
+        """Daemons and the server may reconnect during the trouble."""
+        self.take()
+        self.engine.daemon_joined(RecordingDaemon("e", self.notes), Hello("e", "e", 1, WireCase.CAMEL), "")
+        self.engine.upstream_lost("gone")
+        self.engine.upstream_ready(RecordingUpstream("server 2", self.notes), "ws://h", None)
+        self.assertEqual(self.take(), [("e", "paused"), ("server 2", "paused")])
+        elapse(self.reactor, 0.1)
+        self.settle()
+        resumed = [note[0] for note in self.take() if note[1] == "resumed"]
+        self.assertEqual(sorted(resumed), ["d", "e", "server 2"])
+
+    def test_nobody_waits_for_it_to_settle(self) -> None:
+        """Who asked before and who asks now learns at once that it takes longer."""
+        self.successResultOf(self.engine.settled())
+        self.successResultOf(self.engine.stop())
+
+    def test_who_waited_for_the_failing_commit_is_released(self) -> None:
+        """An HTTP request does not hang as long as the disk is full."""
+        elapse(self.reactor, 0.1)
+        self.settle()
+        self.spawn("other")
+        settled = self.engine.settled()
+        self.fail_commit()
+        self.successResultOf(settled)
+
+
+class BreakTests(EngineTestCase):
+    """A failure that cannot pass."""
+
+    def setUp(self) -> None:
+        """Have a daemon and a task whose commit is under way."""
+        super().setUp()
+        self.daemon = self.join("d")
+        self.spawn("t")
+        self.settled: Deferred[None] = self.engine.settled()
+        (self.under_way,) = self.open_commits()
+
+    def test_the_relay_is_told_once_and_does_nothing_more(self) -> None:
+        """Nothing is sent, nothing is tried again, later trouble is the same trouble."""
+        self.engine.report_received(self.daemon, read_report(message("taskOutput", taskId="unknown")))
+        error = ValueError("damaged")
+        self.under_way.fails(error)
+        self.assertEqual([failure.value for failure in self.broken], [error])
+        self.spawn("more")
+        self.engine.noted("more", "of it")
+        elapse(self.reactor, 60)
+        self.assertEqual((self.take(), self.open_commits()), ([], []))
+        self.assertEqual(len(self.broken), 1)
+
+    def test_nothing_is_sent_after_a_failure_that_held_nothing_up(self) -> None:
+        """Not even what needs no commit, when it was the journal that could not be saved."""
+        self.under_way.succeeds()
+        self.settle()
+        self.connect()
+        self.engine.noted("one", "something")
+        elapse(self.reactor, 0.05)
+        self.open_commits()[0].fails(ValueError("damaged"))
+        self.take()
+        self.report(self.daemon, "log")
+        self.assertEqual((self.take(), len(self.broken)), ([], 1))
+
+    def test_nobody_waits_for_ever(self) -> None:
+        """Who waits is released, so that the relay can stop."""
+        self.under_way.fails(ValueError("damaged"))
+        self.successResultOf(self.settled)
+        self.successResultOf(self.engine.settled())
+
+
+class RecallTests(EngineTestCase):
+    """Tasks that are not in mind are looked up."""
+
+    def setUp(self) -> None:
+        """Have a server and a daemon that reports on a task of old."""
+        super().setUp()
+        self.connect()
+        self.daemon = self.join("d")
+        self.late = self.report(self.daemon, "taskOutput", taskId="old")
+
+    def old_task(self) -> Task:
+        """The task as the store has it."""
+        return Task(
+            key=1,
+            position=1,
+            task_id="old",
+            status=TaskStatus.COMPLETED,
+            daemon_id=daemon_id_of("d"),
+            received_at=EPOCH,
+        )
+
+    def test_a_report_waits_for_the_look_up(self) -> None:
+        """And all later ones of that daemon with it."""
+        later = self.report(self.daemon, "log")
+        self.assertEqual([recall.task_ids for recall in self.store.recalls], [("old",)])
+        self.assertEqual(self.take(), [])
+        self.store.recalls[0].done.callback([self.old_task()])
+        self.assertEqual(self.take(), [("server", self.late, 1), ("server", later, 2)])
+
+    def test_a_task_that_nobody_knows_is_adopted(self) -> None:
+        """It is saved before its report is relayed."""
+        self.store.recalls[0].done.callback([])
+        self.assertEqual(self.take(), [])
+        (adopted,) = self.commit()
+        self.assertEqual((adopted.task.task_id, adopted.task.status), ("old", TaskStatus.RUNNING))
+        self.assertEqual(self.take(), [("server", self.late, 1)])
+
+    def test_a_look_up_is_tried_again_when_the_store_is_unavailable(self) -> None:
+        """After a while; nothing is lost."""
+        self.store.recalls[0].done.errback(unavailable())
+        elapse(self.reactor, 4.9)
+        self.assertEqual(len(self.store.recalls), 1)
+        elapse(self.reactor, 0.2)
+        self.assertEqual(self.store.recalls[1].task_ids, ("old",))
+        self.store.recalls[1].done.callback([self.old_task()])
+        self.assertEqual(self.take(), [("server", self.late, 1)])
+        self.assertEqual(self.broken, [])
+
+    def test_a_look_up_that_fails_otherwise_ends_the_relay(self) -> None:
+        """A damaged file is a damaged file."""
+        error = ValueError("damaged")
+        self.store.recalls[0].done.errback(error)
+        self.assertEqual([failure.value for failure in self.broken], [error])
