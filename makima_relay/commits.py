@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -68,6 +68,8 @@ class CommitQueue:
         self._broken = False
         self._retry_delay = RETRY_FIRST
         self._linger: IDelayedCall | None = None
+        self._retry: IDelayedCall | None = None
+        self._finishing = False
         self._waiting: list[Deferred[None]] = []
         self._waiting_for_batch: list[Deferred[None]] = []
         self.is_suspended = False
@@ -87,13 +89,37 @@ class CommitQueue:
 
     def settled(self) -> Deferred[None]:
         """Fires when all that was put so far is committed; soon and without it while commits fail."""
+        if self.is_suspended or self._broken:
+            return succeed(None)
         done: Deferred[None] = Deferred()
         self._waiting.append(done)
-        if self.is_suspended or self._broken:
+        if not self._committing:
+            self._commit_next()
+        return done
+
+    def finish(self) -> Deferred[int]:
+        """Save what there is, with one last try if commits fail at the moment, and then no more.
+
+        :return: how many effects could not be saved.
+        """
+        self._finishing = True
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        if self._retry is not None:
+            self._retry.cancel()
+            self._try()
+        elif self._broken:
             self._release_waiting()
         elif not self._committing:
             self._commit_next()
-        return done
+        return done.addCallback(self._finished)
+
+    def _finished(self, _: object) -> Deferred[int] | int:
+        if self._committing and not self.is_suspended:
+            # What came during the commit is being saved by the next one.
+            return self.finish()
+        behind = itertools.islice(self._queue, self._covered if self._committing else 0, None)
+        return len(self._batch) + len(self._unsaved) + sum(isinstance(effect, Saved) for effect in behind)
 
     def break_off(self, failure: Failure) -> None:
         """Perform nothing any more: what is in memory may not be what is on disk."""
@@ -142,7 +168,9 @@ class CommitQueue:
         self._try()
 
     def _try(self) -> None:
-        self._store.commit(self._batch).addCallbacks(self._committed, self._failed)
+        self._retry = None
+        # Whatever a performer raises is a bug, and what it should have done is not known: that is no state to go on in.
+        self._store.commit(self._batch).addCallbacks(self._committed, self._failed).addErrback(self.break_off)
 
     def _committed(self, _: object) -> None:
         self._committing = False
@@ -180,7 +208,9 @@ class CommitQueue:
             self.is_suspended = True
             self._performer.suspended(failure.getErrorMessage())
         self._release_waiting()
-        self._clock.reactor.callLater(self._retry_delay, self._try)
+        if self._finishing:
+            return
+        self._retry = self._clock.reactor.callLater(self._retry_delay, self._try)
         self._retry_delay = min(RETRY_LONGEST, self._retry_delay * 2)
 
     def _release_waiting(self) -> None:

@@ -77,6 +77,8 @@ class Connector:
         self._clock = clock
         self._factory = ServerFactory(self, options, clock)
         self._protocol: ServerProtocol | None = None
+        self._leaving: set[ServerProtocol] = set()
+        self._was_live = False
         self._connecting: Deferred[Any] | None = None
         self._timer: IDelayedCall | None = None
         self._waits = 0
@@ -107,6 +109,7 @@ class Connector:
         """
         protocol = self._protocol
         self._stop_timer()
+        self._was_live = self.state is ConnectorState.LIVE
         self.state = ConnectorState.STOPPED
         done: Deferred[None] = Deferred()
         connecting, self._connecting = self._connecting, None
@@ -120,9 +123,11 @@ class Connector:
         return done
 
     def _let_go(self) -> None:
-        """Forget what is under way; what it still says does not count."""
+        """Close what is under way; only what a live connection had sent before still counts."""
         self._stop_timer()
         protocol, self._protocol = self._protocol, None
+        if protocol is not None and self.state is ConnectorState.LIVE:
+            self._leaving.add(protocol)
         connecting, self._connecting = self._connecting, None
         if connecting is not None:
             connecting.cancel()
@@ -166,6 +171,9 @@ class Connector:
 
     def message(self, protocol: ServerProtocol, payload: bytes) -> None:
         """The server sent a message."""
+        if protocol in self._leaving:
+            # It was live, and the server had sent this before it learnt that it was let go.
+            self._user.received(payload)
         if protocol is not self._protocol:
             return
         if self.state is not ConnectorState.AUTHENTICATING:
@@ -194,10 +202,13 @@ class Connector:
 
     def closed(self, protocol: ServerProtocol, reason: str) -> None:
         """A connection is gone."""
+        self._leaving.discard(protocol)
         if protocol is not self._protocol:
             return
         self._protocol = None
         if self.state is ConnectorState.STOPPED:
+            if self._was_live:
+                self._user.disconnected(reason)
             if self._stopped is not None:
                 self._stopped.callback(None)
         elif self.state is ConnectorState.LIVE:

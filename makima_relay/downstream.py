@@ -75,12 +75,13 @@ class DaemonProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[mis
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Hand a message over, or decide on the first."""
-        if not self.speaking:
+        if not self.hearing:
             return
         if isBinary:
             self.close(CLOSE_UNSUPPORTED, "text messages only")
         elif self._connection is None:
-            self._authenticate(payload)
+            if self.speaking:
+                self._authenticate(payload)
         else:
             try:
                 report = read_report(payload)
@@ -119,16 +120,16 @@ class DaemonProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[mis
             self.factory.engine.daemon_seen(self._connection)
 
     def closing(self, reason: str) -> None:
-        """What is sent from now on would be lost, so the daemon counts as lost at once."""
+        """What is sent from now on would be lost; what the daemon has sent before may still come."""
         if self._connection is not None:
-            self.factory.engine.daemon_lost(self._connection, reason)
+            self.factory.engine.daemon_parting(self._connection, reason)
 
     def ended(self, reason: str) -> None:
         """The connection is gone."""
         self._stop_auth_timer()
-        self.factory.closed(self)
         if self._connection is not None:
             self.factory.engine.daemon_lost(self._connection, reason)
+        self.factory.closed(self)
 
     def _stop_auth_timer(self) -> None:
         if self._auth_timer is not None and self._auth_timer.active():

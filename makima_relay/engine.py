@@ -46,6 +46,7 @@ class Engine:
         self._upstream: tuple[int, UpstreamLink] | None = None
         self._timer: IDelayedCall | None = None
         self._timer_due = 0.0
+        self._stopped = False
         self._commits = CommitQueue(store, clock, self, on_broken)
 
     @property
@@ -65,20 +66,30 @@ class Engine:
         self._perform(self.relay.started(self._now(), self._clock.wall()))
         self._arm_timer()
 
-    def stop(self) -> Deferred[None]:
-        """Take leave: what is saved from now on is the last.
+    def stop(self) -> Deferred[bool]:
+        """Take leave: nothing happens any more.
 
-        :return: fires when everything is in the database; never fails.
+        :return: whether everything is in the database; what is not is counted in the log, and lost.
         """
         self._perform(self.relay.stopped(self._now()))
+        self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        return self.settled()
+        return self._commits.finish().addCallback(self._count_unsaved)
+
+    def _count_unsaved(self, unsaved: int) -> bool:
+        if unsaved:
+            self._log.critical("the database cannot be written: {unsaved} changes are lost", unsaved=unsaved)
+        return unsaved == 0
 
     def settled(self) -> Deferred[None]:
         """See :meth:`makima_relay.commits.CommitQueue.settled`."""
         return self._commits.settled()
+
+    def break_off(self, failure: Failure) -> None:
+        """See :meth:`makima_relay.commits.CommitQueue.break_off`."""
+        self._commits.break_off(failure)
 
     # --------------------------------------------------------------------------------------- inputs: downstream
 
@@ -93,6 +104,11 @@ class Engine:
             link.pause()
         self._perform(self.relay.daemon_joined(connection, hello, address, self._now()))
         return connection
+
+    def daemon_parting(self, connection: int, reason: str) -> None:
+        """A daemon's connection closes: nothing can be sent on it any more."""
+        self._daemons.pop(connection, None)
+        self._perform(self.relay.daemon_parting(connection, reason, self._now()))
 
     def daemon_lost(self, connection: int, reason: str) -> None:
         """A daemon's connection is gone."""
@@ -120,6 +136,10 @@ class Engine:
         if self.is_suspended:
             link.pause()
         self._perform(self.relay.upstream_ready(connection, self._now(), url=url, daemonId=daemon_id))
+
+    def heartbeat_due(self) -> None:
+        """The server is to be told which tasks are at work."""
+        self._perform(self.relay.heartbeat_due())
 
     def upstream_lost(self, reason: str) -> None:
         """The live upstream connection is gone."""
@@ -149,7 +169,13 @@ class Engine:
         self._perform(self.relay.drain_requested(daemon_id, draining, self._now()))
 
     def noted(self, event: str, detail: str, **fields: str | int | None) -> None:
-        """Something happened at the edge that only the journal needs to know."""
+        """Something happened at the edge that only the journal needs to know.
+
+        While the database cannot be written it is only logged: strangers could fill the memory with it.
+        """
+        if self.is_suspended:
+            self._log.info("{event}: {detail} {fields}", event=event, detail=detail, fields=fields)
+            return
         self._perform(self.relay.noted(self._now(), event, detail, **fields))
 
     # ----------------------------------------------------------------------------------------- doing what it says
@@ -224,6 +250,8 @@ class Engine:
 
     def _arm_timer(self) -> None:
         """See to it that the core is told of passing time when it needs it, and once a second anyway."""
+        if self._stopped:
+            return
         now = self._now()
         deadline = self.relay.next_deadline()
         due = now + _TICK if deadline is None else min(deadline, now + _TICK)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
 from functools import partial
 from typing import Any
+
+from twisted.internet.error import ReactorNotRunning
 
 
 def end_well_on_signals(reactor: Any) -> None:
@@ -19,10 +22,16 @@ def end_well_on_signals(reactor: Any) -> None:
     def end(number: int, _frame: object) -> None:
         # A second signal finds the default: an impatient operator may kill what hangs.
         signal.signal(number, signal.SIG_DFL)
-        reactor.callFromThread(reactor.stop)
+        reactor.callFromThread(stop, reactor)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+
+
+def stop(reactor: Any) -> None:
+    """Stop the reactor, unless it is stopping already."""
+    with contextlib.suppress(ReactorNotRunning):
+        reactor.stop()
 
 
 def exit_with(status: int) -> None:

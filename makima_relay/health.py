@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import inlineCallbacks
 from twisted.internet.interfaces import IListeningPort
+from twisted.python.failure import Failure
 
 from makima_relay.clock import Clock
 from makima_relay.engine import Engine
@@ -43,7 +44,7 @@ class Health:
 
     def only_loopback(self) -> bool:
         """Whether nobody from another machine can connect."""
-        return all(map(_is_local, self._ports))
+        return self.listening and all(map(_is_local, self._ports))
 
     @inlineCallbacks
     def writable(self) -> Any:
@@ -58,6 +59,10 @@ class Health:
         try:
             yield self._store.prove_writable()
         except StoreUnavailableError:
+            return False
+        except Exception:
+            # The file is damaged: the same commit of the engine's would fail for good.
+            self._engine.break_off(Failure())
             return False
         return True
 

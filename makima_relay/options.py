@@ -44,6 +44,10 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Check the settings at once, so that a bad one stops the start with one line."""
+        if any(self.parent and self.parent.get(name) for name in ("uid", "gid", "chroot")):
+            raise SystemExit(
+                "makima-relay: start it as the user it is to run as; --uid, --gid and --chroot do not work"
+            )
         given = {name: value for name, value in self.items() if value is not None}
         for each in SETTINGS:
             if each.flag:

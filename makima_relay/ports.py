@@ -51,7 +51,7 @@ class DaemonLink(Link, Protocol):
     def close(self, code: int, reason: str) -> None:
         """Close it, properly if the peer takes part.
 
-        It may report itself as lost while it does so: whoever has it closed counts it as lost already.
+        It may report itself as parting while it does so: whoever has it closed counts it as that already.
         """
 
 

@@ -39,12 +39,20 @@ class ServerProtocol(WebSocketEnd, WebSocketClientProtocol):  # type: ignore[mis
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """A message came."""
-        if not self.speaking:
+        if not self.hearing:
             return
         if isBinary:
             self.close(CLOSE_UNSUPPORTED, "text messages only")
         else:
             self.factory.owner.message(self, payload)
+
+    def processHandshake(self) -> None:
+        """Read the server's answer to the upgrade request; one that is no HTTP at all is a failed attempt."""
+        try:
+            super().processHandshake()
+        except (ValueError, IndexError, KeyError):
+            self.lost_because = "the server's answer to the upgrade request is no HTTP"
+            self.drop()
 
     def pong_received(self, payload: bytes) -> None:
         """A pong came."""

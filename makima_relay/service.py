@@ -23,11 +23,11 @@ from makima_relay.core.state import Policy
 from makima_relay.downstream import DaemonFactory, DownstreamOptions
 from makima_relay.endpoints import StartError, client_endpoint, server_endpoint
 from makima_relay.engine import Engine
-from makima_relay.exits import end_well_on_signals, exit_with
+from makima_relay.exits import end_well_on_signals, exit_with, stop
 from makima_relay.health import Health
 from makima_relay.listener import Listener
 from makima_relay.redaction import redactor
-from makima_relay.settings import Settings, SettingsError, daemon_endpoint, load, shown_url
+from makima_relay.settings import Settings, SettingsError, daemon_endpoint, load, secrets_of, shown_url
 from makima_relay.store import SQLiteStore
 from makima_relay.store.database import Database, DatabaseError, open_database
 from makima_relay.upstream import Upstream
@@ -85,7 +85,7 @@ class RelayService(Service):
     @inlineCallbacks
     def _run(self, snapshot: Any) -> Any:
         settings = self._settings
-        redact = redactor([settings.api_key, settings.admin_token])
+        redact = redactor([settings.api_key, settings.admin_token, *secrets_of(settings.server_url)])
         policy = Policy(
             daemon_grace=settings.daemon_grace,
             health_timeout=settings.daemon_health_timeout,
@@ -106,6 +106,7 @@ class RelayService(Service):
             health=health,
             clock=self._clock,
             agent_name=self._agent_name,
+            redact=redact,
         )
         site = make_site(api.app.resource())
         self._listener = Listener(self._daemons, site, self._reactor, settings.auth_timeout)
@@ -144,7 +145,6 @@ class RelayService(Service):
             self._upstream_endpoint,
             options,
             self._clock,
-            composer=composer,
             heartbeat_interval=settings.heartbeat_interval,
             shown_url=shown_url(options.url),
         )
@@ -156,7 +156,7 @@ class RelayService(Service):
                 port = yield endpoint.listen(listener)
             except CannotListenError as error:
                 raise StartError(f"--listen {text}: {error.socketError}") from None
-            except OSError as error:
+            except (OSError, OverflowError, ValueError) as error:
                 raise StartError(f"--listen {text}: {error}") from None
             self._ports.append(port)
             _log.info("listening on {address}", address=port.getHost())
@@ -178,7 +178,7 @@ class RelayService(Service):
         sys.stderr.write(f"makima-relay: {line}\n")
         _log.critical("{line}", line=line)
         exit_with(1)
-        self._reactor.stop()
+        stop(self._reactor)
 
     # ------------------------------------------------------------------------------------------------- stopping
 
@@ -198,8 +198,9 @@ class RelayService(Service):
         # The server goes last: it is told what became of the tasks until the end.
         self._daemons.close_all("the relay stops")
         yield self._daemons.all_closed()
-        yield self._engine.stop()
         yield self._upstream.connector.stop()
+        if not (yield self._engine.stop()):
+            exit_with(1)
 
     def _stopped(self, result: object, timeout: Any) -> None:
         if timeout.active():

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 import attrs
 import dotenv
@@ -99,6 +99,13 @@ def shown_url(url: str) -> str:
     return urlunsplit(SplitResult(parts.scheme, host, parts.path, "", ""))
 
 
+def secrets_of(url: str) -> list[str]:
+    """What of a URL is not shown: its user information and the values of its query."""
+    parts = urlsplit(url)
+    hidden = [parts.username, parts.password, *(value for _, value in parse_qsl(parts.query))]
+    return [unquote(each) for each in hidden if each]
+
+
 def _seconds(text: str) -> float:
     # float() takes more than people would: 1_0, and digits of other scripts.
     value = float(text) if re.fullmatch(r"[0-9.eE+-]+", text) else math.nan
@@ -175,6 +182,7 @@ class Setting:
     :ivar default: the default in words, for help.
     :ivar about: what it is for.
     :ivar variable: the environment variable, where it is not made from the name.
+    :ivar url: it may hold secrets, which are not shown.
     :ivar secret: it is no option, has a ``…_FILE`` beside it, and is never shown.
     """
 
@@ -186,6 +194,7 @@ class Setting:
     variable: str = attrs.field()
     required: bool = False
     secret: bool = False
+    url: bool = False
     repeatable: bool = False
     flag: bool = False
 
@@ -212,6 +221,7 @@ SETTINGS: tuple[Setting, ...] = (
         "the Makima server",
         variable="MAKIMA_SERVER_URL",
         required=True,
+        url=True,
     ),
     Setting(
         "api-key",
@@ -344,7 +354,7 @@ def _value(setting: Setting, text: str, source: str) -> Any:
     try:
         return setting.read(text.strip() if not setting.secret else text)
     except (ValueError, OverflowError, RuntimeError):  # the last is for the home directory of nobody
-        shown = "its value" if setting.secret else repr(shown_url(text) if "url" in setting.name else text)
+        shown = "its value" if setting.secret else repr(shown_url(text) if setting.url else text)
         raise SettingsError(f"{source}: {shown} is not allowed; it takes {setting.takes}") from None
 
 

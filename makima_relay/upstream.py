@@ -14,7 +14,6 @@ from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from makima_relay.clock import Clock
 from makima_relay.connector import Connector, ConnectorState
 from makima_relay.connector_options import ConnectorOptions
-from makima_relay.core.composer import Composer
 from makima_relay.core.members import InvalidMessageError
 from makima_relay.core.messages import read_command
 from makima_relay.engine import Engine
@@ -30,7 +29,6 @@ class Upstream:
     """Implements :class:`~makima_relay.ports.UpstreamLink` and is its connector's user.
 
     :param engine: gets what comes, gives what goes.
-    :param composer: spells the heartbeats.
     :param heartbeat_interval: seconds.
     :param shown_url: the server's URL without anything secret.
     :ivar daemon_id: what the server calls the relay; none before the first answer.
@@ -44,13 +42,11 @@ class Upstream:
         options: ConnectorOptions,
         clock: Clock,
         *,
-        composer: Composer,
         heartbeat_interval: float,
         shown_url: str,
     ) -> None:
         self._engine = engine
         self._clock = clock
-        self._composer = composer
         self._heartbeat_interval = heartbeat_interval
         self.url = shown_url
         self.connector = Connector(self, endpoint, options, clock)
@@ -112,17 +108,18 @@ class Upstream:
     # --------------------------------------------------------------------------------------- the connector's side
 
     def connected(self, link: ServerProtocol, daemon_id: str | None) -> None:
-        """The server has authenticated the connection: a heartbeat first, then what waits."""
+        """The server has authenticated the connection; the engine has it told the first heartbeat, and what waits."""
         self._link = link
         self.daemon_id = daemon_id
         self._unproven = 0
-        self._beat()
         self._engine.upstream_ready(self, self.url, daemon_id)
+        self._beaten()
 
     def _beat(self) -> None:
-        if self._link is None:
-            return
-        self._link.send_text(self._composer.heartbeat(self._engine.relay.active_tasks()))
+        self._engine.heartbeat_due()
+        self._beaten()
+
+    def _beaten(self) -> None:
         self.last_heartbeat = self._clock.wall()
         self._heartbeat_timer = self._clock.reactor.callLater(self._heartbeat_interval, self._beat)
 

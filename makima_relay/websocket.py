@@ -28,6 +28,10 @@ CLOSE_GOING_AWAY: Final = 1001
 CLOSE_UNSUPPORTED: Final = 1003
 CLOSE_TRY_AGAIN_LATER: Final = 1013
 
+CLOSE_REPLACED: Final = 4409
+#: Close codes that hold nothing against the peer: what it had sent before it learnt of the close still counts.
+_POLITE: Final = frozenset({CLOSE_NORMAL, CLOSE_GOING_AWAY, CLOSE_REPLACED})
+
 #: How long a peer has to take part in the closing handshake, in seconds.
 CLOSE_TIMEOUT: Final = 1.0
 _TEXT: Final = 1
@@ -54,14 +58,20 @@ class WebSocketEnd:
     _close_timer: IDelayedCall | None = None
     _unanswered = False
     _paused = False
+    _closed_politely = False
     lost_because: str = "connection closed"
 
     # -------------------------------------------------------------------------------------------------- sending
 
     @property
     def speaking(self) -> bool:
-        """Whether messages can be sent, and are to be listened to."""
+        """Whether messages can be sent."""
         return bool(self.state == self.STATE_OPEN)  # type: ignore[attr-defined]
+
+    @property
+    def hearing(self) -> bool:
+        """Whether messages that come count: also those that the peer sent before it learnt of a polite close."""
+        return self.speaking or self._closed_politely
 
     def send_text(self, payload: bytes) -> None:
         """Send one text message; when the connection is closing, nothing."""
@@ -95,6 +105,7 @@ class WebSocketEnd:
         """Begin or answer the closing handshake; whoever began it, it has to end soon."""
         super().sendCloseFrame(code, reasonUtf8, isReply)  # type: ignore[misc]
         if self._close_timer is None:
+            self._closed_politely = code in _POLITE and not isReply
             self._close_timer = self.clock.callLater(CLOSE_TIMEOUT, self._close_overdue)
         if not isReply:
             self.closing(f"closed with {code}" + (f" ({printable(reasonUtf8.decode())})" if reasonUtf8 else ""))

@@ -189,7 +189,7 @@ def inline_store(path: Path) -> SQLiteStore:
     reactor: Any = InlineReactor()
     pool: Any = _InlinePool()
     store = SQLiteStore(reactor, path)
-    store._writer.threadpool = store._reader.threadpool = pool
+    store._writer.threadpool = store._reader.threadpool = store._history.threadpool = pool
     store.start()
     return store
 

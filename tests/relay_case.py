@@ -62,7 +62,6 @@ class RelayTestCase(SynchronousTestCase):
                 }
             ),
             self.clock,
-            composer=composer,
             heartbeat_interval=30.0,
             shown_url="ws://makima.example/ws/daemon",
         )

@@ -86,7 +86,20 @@ class SuspensionTests(EngineTestCase):
     def test_nobody_waits_for_it_to_settle(self) -> None:
         """Who asked before and who asks now learns at once that it takes longer."""
         self.successResultOf(self.engine.settled())
-        self.successResultOf(self.engine.stop())
+
+    def test_a_stop_tries_once_more(self) -> None:
+        """All is saved if that succeeds."""
+        stopped = self.engine.stop()
+        self.assertNoResult(stopped)
+        self.settle()
+        self.assertTrue(self.successResultOf(stopped))
+
+    def test_a_stop_says_if_something_could_not_be_saved(self) -> None:
+        """It does not wait for better times, and nothing is tried after it."""
+        stopped = self.engine.stop()
+        self.fail_commit()
+        self.assertFalse(self.successResultOf(stopped))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_who_waited_for_the_failing_commit_is_released(self) -> None:
         """An HTTP request does not hang as long as the disk is full."""

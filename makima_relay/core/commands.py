@@ -73,7 +73,8 @@ class Commands:
 
     def _unroutable(self, message: Command, now: float) -> None:
         self.unroutable += 1
-        shown, word = printable(message.type), folded(message.type)
+        shown = printable(message.type)
+        word = folded(shown)
         if word not in self._logged_types and len(self._logged_types) < _MOST_UNROUTABLE_TYPES:
             self._logged_types.add(word)
             self._state.log(
@@ -103,6 +104,7 @@ class Commands:
         if task.status is TaskStatus.PENDING:
             self._withdraw(task, now)
         elif holder is None or holder.connection is None:
-            state.keep_command(task, None)
+            if not state.is_to_stop(task):
+                state.keep_command(task, None)
         elif holder.composer is not None:
             state.send(holder, holder.composer.interrupt_task(task.task_id))

@@ -36,6 +36,8 @@ class Daemon:
     :ivar last_dispatch: the fleet's count when it last got a task; 0 for never.
     :ivar last_seen: when a message or a pong last came, in monotonic seconds.
     :ivar reconciled: whether this connection's first heartbeat with ``activeTasks`` has come.
+    :ivar parting: older connections that take nothing more and are not gone yet.
+    :ivar listed: that heartbeat's list, while it waits for those to be gone.
     :ivar interrupted: tasks of others that this connection was told to stop.
     :ivar refused: tasks of others whose reports from this connection are in the journal already.
     :ivar faults: how many invalid messages this connection sent.
@@ -54,8 +56,10 @@ class Daemon:
         "interrupted",
         "last_dispatch",
         "last_seen",
+        "listed",
         "machine_id",
         "offer",
+        "parting",
         "reconciled",
         "refused",
         "tasks",
@@ -80,6 +84,8 @@ class Daemon:
         self.interrupted: set[str] = set()
         self.refused: set[str] = set()
         self.faults = 0
+        self.parting: set[int] = set()
+        self.listed: frozenset[str] | None = None
         self.offer: tuple[int, int, int] | None = None
 
     @property
@@ -131,6 +137,7 @@ class Fleet:
         daemon.last_seen = now
         daemon.unhealthy = False
         daemon.reconciled = False
+        daemon.listed = None
         daemon.interrupted = set()
         daemon.refused = set()
         daemon.faults = 0

@@ -44,10 +44,6 @@ class Ledger:
     def __contains__(self, task_id: str) -> bool:
         return task_id in self._unfinished or task_id in self._finished
 
-    def unfinished(self) -> list[Task]:
-        """All tasks that are not finished, in the order in which they came to mind."""
-        return list(self._unfinished.values())
-
     def at_work(self) -> list[str]:
         """The ids of all tasks that some daemon has, connected or not."""
         return list(self._at_work)
@@ -68,7 +64,17 @@ class Ledger:
             self._at_work[task_id] = None
         else:
             self._at_work.pop(task_id, None)
-            heapq.heappush(self._queue, (task.position, task_id))
+            self._enqueue(task)
+
+    def _enqueue(self, task: Task) -> None:
+        waiting = self.counts[TaskStatus.PENDING]
+        if len(self._queue) > 64 + 2 * waiting:
+            # Tasks that were withdrawn are thrown out when they surface; behind an old head they would pile up.
+            pending = (each for each in self._unfinished.values() if each.status is TaskStatus.PENDING)
+            self._queue = [(each.position, each.task_id) for each in pending]
+            heapq.heapify(self._queue)
+        else:
+            heapq.heappush(self._queue, (task.position, task.task_id))
 
     def _remember_finished(self, task: Task, *, was_unfinished: bool) -> None:
         self._at_work.pop(task.task_id, None)

@@ -53,15 +53,28 @@ class Losses:
         return regained
 
     def reconcile(self, daemon: Daemon, listed: frozenset[str], now: float) -> None:
-        """Compare a returned daemon's first list with what it held: what it does not list is lost."""
-        for task_id in sorted(daemon.tasks):
-            task = self._state.ledger.get(task_id)
-            if task is None or task.status is not TaskStatus.ORPHANED:
-                continue
-            if task_id in listed:
+        """Compare a returned daemon's first list with what it held: what it lists goes on, what it does not is lost.
+
+        While an older connection of its is not quite gone the losses wait: the end of a task may still come there.
+        """
+        for task in self._orphaned(daemon):
+            if task.task_id in listed:
                 self.regain(task, daemon, now)
-            else:
+        if daemon.parting:
+            daemon.listed = listed
+        else:
+            self.lose_unlisted(daemon, listed, now)
+
+    def lose_unlisted(self, daemon: Daemon, listed: frozenset[str], now: float) -> None:
+        """Give up what a returned daemon held and does not list."""
+        daemon.listed = None
+        for task in self._orphaned(daemon):
+            if task.task_id not in listed:
                 self._lose(task, now)
+
+    def _orphaned(self, daemon: Daemon) -> list[Task]:
+        tasks = [self._state.ledger.get(task_id) for task_id in sorted(daemon.tasks)]
+        return [task for task in tasks if task is not None and task.status is TaskStatus.ORPHANED]
 
     def expire(self, now: float) -> None:
         """Give up the tasks whose grace is over."""
@@ -82,6 +95,7 @@ class Losses:
             state.policy.on_loss is LossPolicy.REQUEUE
             and task.tries < state.policy.most_attempts
             and state.has_message(task)
+            and not state.is_to_stop(task)
         )
         state.log(
             now,

@@ -23,6 +23,8 @@ from makima_relay.core.spelling import WireCase, case_of, folded
 from makima_relay.core.tasks import TaskStatus
 
 MOST_SLOTS: Final = 10_000
+#: Tasks in one heartbeat: ten times the slots that a daemon may have.
+MOST_LISTED: Final = 100_000
 DEFAULT_SLOTS: Final = 10
 
 
@@ -67,7 +69,6 @@ class Heartbeat(msgspec.Struct, frozen=True):
 class Hello(msgspec.Struct, frozen=True):
     """daemon -> relay: ``authenticate``.
 
-    :ivar key: the key as presented; any JSON value, since one that is no string is merely wrong.
     :ivar machine_id: the machine, 1-255 characters.
     :ivar hostname: the name to show, 1-255 characters.
     :ivar capacity: how many tasks it takes at once, 0-10,000.
@@ -78,10 +79,6 @@ class Hello(msgspec.Struct, frozen=True):
     hostname: str
     capacity: int
     case: WireCase
-    key: Any = None
-
-    def __repr__(self) -> str:
-        return f"Hello(machine_id={self.machine_id!r}, hostname={self.hostname!r}, capacity={self.capacity})"
 
 
 class Spawn(msgspec.Struct, frozen=True):
@@ -206,8 +203,8 @@ def _read_heartbeat(_payload: bytes, members: Members) -> DaemonMessage:
     listed = members.value("activeTasks", "active_tasks")
     if listed is None:
         return Heartbeat(None)
-    if not isinstance(listed, list):
-        raise InvalidMessageError("activeTasks must be an array of task ids")
+    if not isinstance(listed, list) or len(listed) > MOST_LISTED:
+        raise InvalidMessageError(f"activeTasks must be an array of at most {MOST_LISTED} task ids")
     return Heartbeat(frozenset(checked_task_id(each, "each of activeTasks") for each in listed))
 
 

@@ -9,7 +9,7 @@ from makima_relay.core.losses import Losses
 from makima_relay.core.messages import Hello
 from makima_relay.core.state import State
 
-#: Close code for a connection that a newer one of the same machine replaces.
+#: Close code for a connection that a newer one of the same machine replaces (``protocol.md``, *Refusals and closes*).
 CLOSE_REPLACED = 4409
 
 
@@ -23,8 +23,8 @@ class Presence:
     def __init__(self, state: State, losses: Losses) -> None:
         self._state = state
         self._losses = losses
-        #: Connections that were replaced and are not gone yet, with whose they were.
-        self._replaced: dict[int, Daemon] = {}
+        #: Connections that take nothing more and are not gone yet, with whose they were.
+        self._parting: dict[int, Daemon] = {}
 
     def joined(self, connection: int, hello: Hello, address: str, now: float) -> None:
         """Welcome a daemon that has authenticated; an older connection of the same machine is closed."""
@@ -65,9 +65,7 @@ class Presence:
             daemonId=daemon.daemon_id,
             hostname=daemon.hostname,
         )
-        self._replaced[daemon.connection] = daemon
-        state.fleet.part(daemon)
-        self._losses.orphan_all(daemon, now)
+        self._part(daemon, daemon.connection, now)
 
     def _send_what_waited(self, daemon: Daemon) -> None:
         """Hand a returned daemon the commands for what it held."""
@@ -79,21 +77,20 @@ class Presence:
     def heard_from(self, connection: int, now: float) -> Daemon | None:
         """Note a sign of life.
 
-        :return: whose connection it is, or was until a newer one replaced it; none if it is unknown.
+        :return: whose connection it is, or was until it began to close; none if it is unknown.
         """
         daemon = self._state.fleet.on(connection)
         if daemon is None:
-            return self._replaced.get(connection)
+            return self._parting.get(connection)
         if self._state.fleet.seen(daemon, now):
             self._state.dispatch_waiting(now)
         return daemon
 
-    def lost(self, connection: int, reason: str, now: float) -> None:
-        """Take a connection away; nothing happens if a newer one has replaced it."""
+    def parting(self, connection: int, reason: str, now: float) -> None:
+        """Take from a daemon a connection that is not quite gone; nothing happens if that is done already."""
         state = self._state
         daemon = state.fleet.on(connection)
         if daemon is None:
-            self._replaced.pop(connection, None)
             return
         state.log(
             now,
@@ -102,8 +99,25 @@ class Presence:
             daemonId=daemon.daemon_id,
             hostname=daemon.hostname,
         )
-        state.fleet.part(daemon)
+        self._part(daemon, connection, now)
+
+    def _part(self, daemon: Daemon, connection: int, now: float) -> None:
+        self._parting[connection] = daemon
+        daemon.parting.add(connection)
+        self._state.fleet.part(daemon)
         self._losses.orphan_all(daemon, now)
+
+    def lost(self, connection: int, reason: str, now: float) -> None:
+        """Note that a connection is gone: nothing comes on it any more."""
+        self.parting(connection, reason, now)
+        daemon = self._parting.pop(connection, None)
+        if daemon is None:
+            return
+        daemon.parting.discard(connection)
+        listed = daemon.listed
+        if listed is not None and not daemon.parting:
+            self._losses.lose_unlisted(daemon, listed, now)
+            self._state.dispatch_waiting(now)
 
     def drain(self, daemon: Daemon, draining: bool, now: float) -> None:
         """Give a daemon no new tasks, or give it tasks again."""

@@ -148,13 +148,22 @@ class Relay:
 
     @_input
     def upstream_ready(self, connection: int, now: float, /, **fields: str | int | None) -> None:
-        """The server has authenticated a new upstream connection: what it may not have goes first."""
+        """The server has authenticated a connection: after a heartbeat, what it may not have goes first."""
         state = self._state
         state.upstream = connection
         self._commands.new_connection()
         state.log(now, "upstream_connected", "the server accepted the connection", **fields)
+        self._beat()
         for number, payload in state.outbox:
             state.note(effects.SendUpstream(connection, payload, number))
+
+    @_input
+    def heartbeat_due(self) -> None:
+        """The server is to be told which tasks are at work."""
+        self._beat()
+
+    def _beat(self) -> None:
+        self._state.answer_server(self._state.composer.heartbeat(self.active_tasks()))
 
     @_input
     def upstream_lost(self, now: float, reason: str) -> None:
@@ -206,14 +215,19 @@ class Relay:
         self._presence.joined(connection, hello, address, now)
 
     @_input
+    def daemon_parting(self, connection: int, reason: str, now: float) -> None:
+        """A daemon's connection is being closed: it takes nothing more, but what it had sent may still come."""
+        self._presence.parting(connection, reason, now)
+
+    @_input
     def daemon_lost(self, connection: int, reason: str, now: float) -> None:
-        """A daemon's connection is gone; nothing happens if a newer one had replaced it."""
+        """A daemon's connection is gone."""
         self._presence.lost(connection, reason, now)
 
     def report_received(self, connection: int, report: DaemonMessage, now: float) -> _Effects:
         """A daemon sent a message.
 
-        Messages of a connection that was replaced meanwhile count as long as they come.
+        Messages of a connection that is being closed count as long as they come.
         """
         daemon = self._presence.heard_from(connection, now)
         if daemon is None:
@@ -233,7 +247,7 @@ class Relay:
         if daemon is None or daemon.connection != connection:
             return
         if self._reports.invalid(connection, daemon, reason, now):
-            self._presence.lost(connection, "too many invalid messages", now)
+            self._presence.parting(connection, "too many invalid messages", now)
 
     @_input
     def daemon_seen(self, connection: int, now: float) -> None:

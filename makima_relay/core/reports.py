@@ -45,7 +45,7 @@ class Reports:
             task = self._state.ledger.get(report.task_id)
             if task is None:
                 self._adopt(connection, daemon, report.task_id, now)
-            elif task.daemon_id != daemon.daemon_id and task.daemon_id is not None:
+            elif task.daemon_id != daemon.daemon_id:
                 self._refuse(connection, daemon, task, now)
                 return
             elif task.status is not TaskStatus.RUNNING:
@@ -56,7 +56,7 @@ class Reports:
         task = self._state.ledger.get(report.task_id)
         if task is None:
             task = self._adopt(connection, daemon, report.task_id, now)
-        elif task.daemon_id != daemon.daemon_id and task.daemon_id is not None:
+        elif task.daemon_id != daemon.daemon_id:
             self._refuse(connection, daemon, task, now)
             return
         task = self._show_running(connection, daemon, task, now)

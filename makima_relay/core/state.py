@@ -16,6 +16,7 @@ from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.fleet import Daemon, Fleet
 from makima_relay.core.journal import Entry, Journal
 from makima_relay.core.ledger import Ledger
+from makima_relay.core.messages import Command, read_command
 from makima_relay.core.outbox import Outbox
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.tasks import FINISHED, Task, TaskStatus
@@ -219,6 +220,10 @@ class State:
         self._commands.setdefault(task.task_id, []).append(payload)
         self.note(effects.KeepCommand(task.key, payload))
 
+    def is_to_stop(self, task: Task) -> bool:
+        """Whether a command that waits for a task would stop it."""
+        return any(payload is None or _stops(payload) for payload in self._commands.get(task.task_id, ()))
+
     def drop_commands(self, task: Task) -> list[bytes | None]:
         """Take away the commands that wait for a task, in order."""
         waiting = self._commands.pop(task.task_id, [])
@@ -253,3 +258,8 @@ class State:
         self.note(
             effects.SaveDaemon(daemon.daemon_id, daemon.machine_id, daemon.hostname, daemon.draining, self.wall(now))
         )
+
+
+def _stops(payload: bytes) -> bool:
+    message = read_command(payload)
+    return isinstance(message, Command) and message.withdraws

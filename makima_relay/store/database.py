@@ -20,6 +20,8 @@ import attrs
 
 #: How long a connection waits for another process that holds the database, in seconds.
 BUSY_TIMEOUT = 1.0
+#: How every SQLite file begins: sqlite.org/fileformat.html, section 1.3.
+_MAGIC = b"SQLite format 3\0"
 
 
 class DatabaseError(Exception):
@@ -52,6 +54,9 @@ def open_database(path: Path, schema: Traversable | None = None) -> Database:
     :raises DatabaseError: when it belongs to another relay, is newer than this program, or cannot be used.
     """
     schema = schema or resources.files(__package__) / "schema"
+    # One file has one lock, whatever links lead to it.
+    path = path.resolve()
+    _refuse_other_files(path)
     lock = _lock(path)
     try:
         _create(path)
@@ -79,6 +84,19 @@ def _lock(path: Path) -> int:
     return lock
 
 
+def _refuse_other_files(path: Path) -> None:
+    """Leave alone what was named by mistake."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DatabaseError(f"database {path}: cannot be read: {error.strerror}") from None
+    if head and head != _MAGIC:
+        raise DatabaseError(f"database {path}: this is no SQLite database; name another file")
+
+
 def _create(path: Path) -> None:
     """Make the file with its mode before SQLite would; SQLite gives its side files the same mode."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
@@ -98,6 +116,8 @@ def _upgrades(schema: Traversable) -> list[tuple[int, str]]:
 def _prepare(path: Path, upgrades: list[tuple[int, str]]) -> str:
     with closing(connect(path)) as connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise DatabaseError(f"database {path}: it belongs to another program; name another file")
         newest = upgrades[-1][0]
         if version > newest:
             raise DatabaseError(

@@ -1,4 +1,7 @@
-"""The store as the rest of the relay sees it: asynchronous, one thread that writes and one that reads."""
+"""The store as the rest of the relay sees it: asynchronous, on three threads with a connection each.
+
+One writes, one reads what the core waits for, one answers people: a slow history query never delays a dispatch.
+"""
 
 from __future__ import annotations
 
@@ -32,16 +35,19 @@ class SQLiteStore:
     def __init__(self, reactor: IReactorThreads, path: Path) -> None:
         self._writer = _pool(reactor, path)
         self._reader = _pool(reactor, path)
+        self._history = _pool(reactor, path)
 
     def start(self) -> None:
         """Open the connections."""
         self._writer.start()
         self._reader.start()
+        self._history.start()
 
     def close(self) -> None:
         """Close the connections; waits for what is under way."""
         self._writer.close()
         self._reader.close()
+        self._history.close()
 
     def commit(self, effects: Sequence[Saved]) -> Deferred[None]:
         """See :meth:`makima_relay.ports.Store.commit`."""
@@ -65,11 +71,16 @@ class SQLiteStore:
 
     def page(self, wanted: Filter, limit: int, offset: int) -> Deferred[tuple[list[TaskRow], int]]:
         """See :func:`makima_relay.store.reader.read_page`."""
-        return self._read(reader.read_page, wanted, limit, offset)
+        return self._look_up(reader.read_page, wanted, limit, offset)
 
     def task(self, task_id: str) -> Deferred[tuple[TaskRow, list[TaskEvent]] | None]:
         """See :func:`makima_relay.store.reader.read_task`."""
-        return self._read(reader.read_task, task_id)
+        return self._look_up(reader.read_task, task_id)
+
+    def _look_up(self, interaction: Callable[..., _T], *args: Any) -> Deferred[_T]:
+        """Answer a question of the HTTP side, which may be slow, where no dispatch waits behind it."""
+        found: Deferred[_T] = self._history.runInteraction(interaction, *args)
+        return found.addErrback(_classify)
 
     def _read(self, interaction: Callable[..., _T], *args: Any) -> Deferred[_T]:
         found: Deferred[_T] = self._reader.runInteraction(interaction, *args)

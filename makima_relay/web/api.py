@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -17,6 +18,7 @@ from makima_relay.core.relay import TaskFinishedError, UnknownDaemonError, Unkno
 from makima_relay.engine import Engine
 from makima_relay.health import Health
 from makima_relay.store import SQLiteStore
+from makima_relay.store.reader import TaskRow
 from makima_relay.upstream import Upstream
 from makima_relay.web import page, shapes
 from makima_relay.web.access import Access, refuse_foreign
@@ -38,6 +40,7 @@ class Api:
 
     :ivar agent_name: the relay's name.
     :ivar health: whether the relay is well.
+    :ivar redact: blacks out secrets in what peers said.
     """
 
     engine: Engine
@@ -47,6 +50,7 @@ class Api:
     health: Health
     clock: Clock
     agent_name: str
+    redact: Callable[[str], str] = str
     _started_at: float = attrs.field(init=False)
 
     app = Klein()
@@ -124,7 +128,7 @@ class Api:
         if links is not None:
             request.setHeader(b"link", links.encode())
         why = self._why_pending()
-        tasks = [shapes.task(row, why) for row in rows]
+        tasks = [shapes.task(row, why, self.redact) for row in rows]
         return json_answer(request, {"tasks": tasks, "total": total, "limit": wanted.limit, "offset": wanted.offset})
 
     @app.route("/tasks/<task_id>", methods=["GET"])
@@ -154,13 +158,19 @@ class Api:
         """
         yield self.engine.settled()
         found = yield self.store.task(task_id)
-        if found is None:
+        known = self.engine.relay.task(task_id)
+        row, events = found or (None, [])
+        # While the database cannot be written, memory knows more than it.
+        task = known or (None if row is None else row.task)
+        if task is None:
             raise ProblemError(404, "there is no task of this id")
         if conflict:
             raise ProblemError(409, _FINISHED)
-        row, events = found
-        answer = shapes.task(row, self._why_pending())
-        return json_answer(request, {**answer, "events": [shapes.task_event(event) for event in events]}, status)
+        row = TaskRow(task, None if row is None else row.hostname)
+        answer = shapes.task(row, self._why_pending(), self.redact)
+        return json_answer(
+            request, {**answer, "events": [shapes.task_event(event, self.redact) for event in events]}, status
+        )
 
     def _why_pending(self) -> str:
         return self.engine.relay.why_pending(self.clock.monotonic())
@@ -175,16 +185,17 @@ class Api:
         return shapes.daemon(daemon, self.engine.relay, self.clock)
 
     @app.route("/daemons/<daemon_id>/drain", methods=["POST"])
-    def drain(self, request: IRequest, daemon_id: str) -> bytes:
+    def drain(self, request: IRequest, daemon_id: str) -> Deferred[bytes]:
         """Give a daemon no new tasks."""
         return self._set_draining(request, daemon_id, draining=True)
 
     @app.route("/daemons/<daemon_id>/resume", methods=["POST"])
-    def resume(self, request: IRequest, daemon_id: str) -> bytes:
+    def resume(self, request: IRequest, daemon_id: str) -> Deferred[bytes]:
         """Give a daemon tasks again."""
         return self._set_draining(request, daemon_id, draining=False)
 
-    def _set_draining(self, request: IRequest, daemon_id: str, *, draining: bool) -> bytes:
+    @inlineCallbacks
+    def _set_draining(self, request: IRequest, daemon_id: str, *, draining: bool) -> Any:
         self.access.check_admin(request)
         try:
             self.engine.drain_requested(daemon_id, draining=draining)
@@ -192,6 +203,7 @@ class Api:
             raise ProblemError(404, "no daemon of this id is connected") from None
         daemon = self.engine.relay.daemon(daemon_id)
         assert daemon is not None, "it was drained or resumed just now"
+        yield self.engine.settled()
         return json_answer(request, self._daemon(daemon))
 
     @app.route("/logs", methods=["GET"])

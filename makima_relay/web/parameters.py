@@ -26,6 +26,9 @@ def _text(request: IRequest, name: str) -> str | None:
     value = _raw(request, name)
     if not value:
         return None
+    # SQLite's LIKE ends at a NUL, and would find what was not asked for.
+    if b"\0" in value:
+        raise ProblemError(400, f"{name} must not have a NUL character")
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:

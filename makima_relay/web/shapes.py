@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from makima_relay import __version__
@@ -49,15 +50,16 @@ def status(relay: Relay, upstream: Upstream, agent_name: str, uptime: float) -> 
     }
 
 
-def task(row: TaskRow, why_pending: str) -> dict[str, Any]:
+def task(row: TaskRow, why_pending: str, redact: Callable[[str], str]) -> dict[str, Any]:
     """One task of the history.
 
     :param why_pending: why pending tasks wait now.
+    :param redact: blacks out secrets in what peers said.
     """
     each = row.task
     return {
         "taskId": each.task_id,
-        "taskName": each.name,
+        "taskName": each.name and redact(each.name),
         "status": each.status.value,
         "daemonId": each.daemon_id,
         "daemonHostname": row.hostname,
@@ -66,18 +68,21 @@ def task(row: TaskRow, why_pending: str) -> dict[str, Any]:
         "dispatchedAt": rfc3339(each.dispatched_at),
         "startedAt": rfc3339(each.started_at),
         "finishedAt": rfc3339(each.finished_at),
-        "error": each.error,
+        "error": each.error and redact(each.error),
         "pendingReason": why_pending if each.status is TaskStatus.PENDING else None,
     }
 
 
-def task_event(event: TaskEvent) -> dict[str, Any]:
-    """One change of a task's status."""
+def task_event(event: TaskEvent, redact: Callable[[str], str]) -> dict[str, Any]:
+    """One change of a task's status.
+
+    :param redact: blacks out secrets in what peers said.
+    """
     return {
         "timestamp": rfc3339(event.at),
         "status": event.status,
         "daemonId": event.daemon_id,
-        "error": event.error,
+        "error": event.error and redact(event.error),
     }
 
 

@@ -40,6 +40,8 @@ class BoundedRequest(Request):
 
     def _refuse(self) -> None:
         self._refused = True
+        # Or Twisted would still ask for the body.
+        self.requestHeaders.removeHeader(b"expect")
         body = ProblemError(413, f"a body may have at most {LONGEST_BODY} bytes").body()
         channel = self.channel
         cast("ITransport", channel.transport).write(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from makima_relay.core.effects import (
+    Effect,
     ForgetCommands,
     KeepReport,
     SaveTask,
@@ -148,12 +149,16 @@ class RequeuePolicyTests(LossTestCase):
         ]
         self.assertEqual(decided[1:], expected)
 
+    def return_without_tasks(self, connection: int) -> list[Effect]:
+        """Have the daemon on a connection go, come back, and list nothing."""
+        self.lose(connection)
+        return self.heartbeat(self.join())
+
     def test_after_the_third_attempt_it_fails(self) -> None:
         """``--max-task-attempts``; the server is told then."""
         for attempt in (1, 2, 3):
             self.assertEqual((self.known().status, self.known().attempts), ("dispatched", attempt))
-            again = self.join()
-            decided = self.heartbeat(again)
+            decided = self.return_without_tasks(attempt)
         self.assertEqual(self.known().status, TaskStatus.FAILED)
         report = wire("taskComplete", taskId="t1", success=False, error="daemon host-m1 lost")
         self.assertEqual(decided[2:], [KeepReport(1, report), SendUpstream(SERVER, report, 1)])
@@ -161,23 +166,36 @@ class RequeuePolicyTests(LossTestCase):
     def test_another_number_of_attempts(self) -> None:
         """One is none but the first."""
         self.start_with_task(Policy(on_loss=LossPolicy.REQUEUE, most_attempts=1))
-        self.heartbeat(self.join())
+        self.return_without_tasks(1)
         self.assertEqual(self.known().status, TaskStatus.FAILED)
 
     def test_when_the_server_asks_anew_the_attempts_that_may_be_lost_start_over(self) -> None:
         """While ``attempts`` counts on."""
-        for _ in range(3):
-            self.heartbeat(self.join())
+        for connection in (1, 2, 3):
+            self.return_without_tasks(connection)
         self.spawn()
         self.assertEqual((self.known().attempts, self.known().tries), (4, 1))
-        self.heartbeat(self.join())
+        self.return_without_tasks(4)
         self.assertEqual((self.known().status, self.known().attempts), ("dispatched", 5))
 
     def test_an_adopted_task_fails(self) -> None:
         """Nobody knows the message that asked for it."""
         self.report(1, wire("taskOutput", taskId="new"))
+        self.lose()
         self.heartbeat(self.join(capacity=0), "t1")
         self.assertEqual(self.known("new").status, TaskStatus.FAILED)
+
+    def test_one_that_is_to_be_stopped_fails(self) -> None:
+        """Nobody wants it to run elsewhere: an operator's cancel waits for it, or the server's."""
+        for stop in (
+            lambda: self.relay.cancel_requested("t1", NOW),
+            lambda: self.command(wire("killTask", taskId="t1")),
+        ):
+            self.start_with_task(Policy(on_loss=LossPolicy.REQUEUE))
+            self.lose()
+            stop()
+            self.pass_time(GRACE)
+            self.assertEqual(self.known().status, TaskStatus.FAILED)
 
     def test_commands_that_wait_go_with_it_to_its_next_daemon(self) -> None:
         """Right after its spawnTask."""

@@ -39,7 +39,9 @@ class UpstreamTests(RelayTestCase):
     def test_the_connection_is_logged_with_what_is_known_of_it(self) -> None:
         """When it comes and when it goes."""
         decided = self.relay.upstream_ready(SERVER, NOW, url="ws://s", daemonId="d")
-        self.assertEqual(shown(decided), [logged("upstream_connected", url="ws://s", daemonId="d")])
+        heartbeat = SendUpstream(SERVER, wire("heartbeat", activeTasks=[]))
+        self.assertEqual(shown(decided), [logged("upstream_connected", url="ws://s", daemonId="d"), heartbeat])
+        self.assertEqual(self.relay.heartbeat_due(), [heartbeat])
         self.assertEqual(shown(self.relay.upstream_lost(NOW, "gone")), [logged("upstream_disconnected")])
 
     def test_reports_that_waited_go_first_oldest_first(self) -> None:
@@ -47,7 +49,7 @@ class UpstreamTests(RelayTestCase):
         waited = self.numbered(1, 3)
         decided = self.relay.upstream_ready(SERVER, NOW)
         expected = [SendUpstream(SERVER, payload, number) for number, payload in enumerate(waited, 1)]
-        self.assertEqual(decided[1:], expected)
+        self.assertEqual(decided[2:], expected)
         fresh = wire("news", n=4)
         self.assertEqual(self.report(1, fresh), relayed(fresh, 4))
 
@@ -58,7 +60,7 @@ class UpstreamTests(RelayTestCase):
         self.relay.acknowledged(2)
         self.assertEqual(self.relay.reports_waiting, 1)
         self.relay.upstream_lost(NOW, "gone")
-        self.assertEqual(self.relay.upstream_ready(901, NOW)[1:], [SendUpstream(901, sent[2], 3)])
+        self.assertEqual(self.relay.upstream_ready(901, NOW)[2:], [SendUpstream(901, sent[2], 3)])
 
     def test_all_that_is_acknowledged_is_done_with(self) -> None:
         """Nothing is sent again then."""
@@ -66,7 +68,7 @@ class UpstreamTests(RelayTestCase):
         self.numbered(1, 3)
         self.assertEqual(self.relay.acknowledged(3), [])
         self.relay.upstream_lost(NOW, "gone")
-        self.assertEqual(len(self.relay.upstream_ready(901, NOW)), 1)
+        self.assertEqual(len(self.relay.upstream_ready(901, NOW)), 2)
 
     def test_kept_reports_are_forgotten_when_they_are_acknowledged(self) -> None:
         """And only then is the database concerned."""

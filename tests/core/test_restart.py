@@ -84,7 +84,7 @@ class RestartTests(RelayTestCase):
         self.start(snapshot=Snapshot(reports=((5, b"five"), (9, b"nine"))))
         self.assertEqual(self.relay.reports_waiting, 2)
         decided = self.relay.upstream_ready(SERVER, NOW)
-        self.assertEqual(decided[1:], [SendUpstream(SERVER, b"five", 5), SendUpstream(SERVER, b"nine", 9)])
+        self.assertEqual(decided[2:], [SendUpstream(SERVER, b"five", 5), SendUpstream(SERVER, b"nine", 9)])
         self.join()
         payload = wire("news")
         self.assertEqual(self.report(1, payload), [SendUpstream(SERVER, payload, 10)])

@@ -193,7 +193,27 @@ class ReplacementTests(LossTestCase):
         self.spawn("t2")
         again = self.join()
         self.heartbeat(again, "t2")
+        self.assertEqual((self.known("t1").status, self.known("t2").status), ("orphaned", "running"))
+        self.lose(again - 1)
         self.assertEqual((self.known("t1").status, self.known("t2").status), ("failed", "running"))
+
+    def test_an_end_that_comes_on_the_older_one_goes_before_the_newer_ones_list(self) -> None:
+        """It was said before; the list has the task no more because it ended."""
+        again = self.join()
+        self.heartbeat(again)
+        self.report(1, wire("taskComplete", taskId="t1", success=True))
+        self.lose(1)
+        self.assertEqual(self.known("t1").status, TaskStatus.COMPLETED)
+
+    def test_what_comes_on_a_connection_that_is_being_closed_still_counts(self) -> None:
+        """The relay says good-bye, and the daemon has not heard it yet; then it is gone, and nothing counts."""
+        self.relay.daemon_parting(1, "the relay stops", NOW)
+        self.assertEqual(self.known("t1").status, TaskStatus.ORPHANED)
+        payload = wire("taskComplete", taskId="t1", success=True)
+        self.assertEqual(of_kind(self.report(1, payload), SendUpstream), relayed(payload))
+        self.assertEqual(self.known("t1").status, TaskStatus.COMPLETED)
+        self.lose(1)
+        self.assertEqual(self.report(1, wire("taskOutput", taskId="t1")), [])
 
     def test_the_newer_one_is_the_daemon_with_its_own_capacity_and_spelling(self) -> None:
         """Commands go there."""

@@ -239,9 +239,8 @@ class World:
 
     def has_room(self, daemon: ModelDaemon) -> bool:
         """Whether a task may go to a daemon (``protocol.md``, *Dispatch*)."""
-        healthy = self.now - daemon.last_seen <= self.policy.health_timeout
-        may_take_tasks = daemon.connection is not None and not daemon.draining and healthy
-        return may_take_tasks and len(self.active(daemon)) < daemon.capacity
+        healthy = daemon.connection is not None and self.now - daemon.last_seen <= self.policy.health_timeout
+        return healthy and not daemon.draining and len(self.active(daemon)) < daemon.capacity
 
     # -------------------------------------------------------------------------------------- looking at the whole
 
@@ -253,19 +252,17 @@ class World:
             assert not (pending and self.has_room(daemon)), f"{pending[0]} waits and {daemon} has room"
         for task in unfinished.values():
             self._look_at_unfinished(task)
-        memory = {task_id: self.relay.task(task_id) for task_id in unfinished}
-        assert memory == unfinished
+        assert {task_id: self.relay.task(task_id) for task_id in unfinished} == unfinished
         assert self.relay.pending_tasks == len(pending)
         assert sorted(self.relay.active_tasks()) == sorted(set(unfinished) - {each.task_id for each in pending})
-        holdings = {each.daemon_id: sorted(each.tasks) for each in self.relay.daemons()}
-        live = [each for each in self.daemons.values() if each.connection is not None]
-        assert holdings == {each.daemon_id: sorted(self.active(each)) for each in live}, "counted as another's"
+        held = {each.daemon_id: sorted(each.tasks) for each in self.relay.daemons()}
+        live = {each.daemon_id: sorted(self.active(each)) for each in self.daemons.values() if each.connection}
+        assert held == live, "counted as another's"
 
     def _look_at_unfinished(self, task: Task) -> None:
-        deadline = self.relay.next_deadline()
         if task.status is TaskStatus.ORPHANED:
-            assert deadline is not None, "an orphan would wait for ever"
-            assert self.now < deadline <= self.now + self.policy.daemon_grace
+            deadline = self.relay.next_deadline() or 0.0
+            assert self.now < deadline <= self.now + self.policy.daemon_grace, "an orphan would wait for too long"
         elif task.at_work:
             assert self.daemons[str(task.daemon_id)].connection is not None, f"{task} is nowhere"
 

@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -174,7 +175,9 @@ def ask(port: int, path: str, method: str = "GET") -> Any:
 
 def ask_until(port: int, path: str, wanted: Callable[[Any], bool]) -> Any:
     """Ask again and again until the answer is what is wanted."""
-    while True:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         answer = ask(port, path)
         if wanted(answer):
             return answer
+    raise AssertionError(f"{path} still answers {answer}")

@@ -175,6 +175,36 @@ class UpstreamAwayTests(ProcessTestCase):
         ask_until(port, "/status", lambda status: status["upstream"]["outbox"] == 0)
 
 
+class GoodbyeTests(ProcessTestCase):
+    """What is said around a close still counts."""
+
+    def test_reports_before_a_replacement_arrive_and_end_their_task(self) -> None:
+        """A daemon that comes anew has said on its older connection how its task ended; its list lacks the task."""
+        port = self.start().port()
+        server = self.server.relay()
+        older = self.daemon(port, "worker")
+        say(server, type="spawnTask", taskId="t")
+        older.recv(PATIENCE)
+        said = [say(older, type="taskOutput", taskId="t", n=number) for number in range(2_000)]
+        said.append(say(older, type="taskComplete", taskId="t", success=True))
+        newer = self.daemon(port, "worker")
+        say(newer, type="heartbeat", activeTasks=[])
+        self.assertEqual(self.server.hear(len(said)), said)
+        self.assertEqual(
+            ask_until(port, "/tasks/t", lambda task: task["finishedAt"] is not None)["status"], "completed"
+        )
+
+    def test_commands_before_a_reconnect_are_stored(self) -> None:
+        """What the server had sent when the operator asked for a new connection is not thrown away."""
+        port = self.start().port()
+        server = self.server.relay()
+        for number in range(200):
+            say(server, type="spawnTask", taskId=f"t{number}")
+        ask(port, "/reconnect", "POST")
+        self.server.relay()
+        ask_until(port, "/tasks", lambda answer: answer["total"] == 200)
+
+
 class OperatorTests(ProcessTestCase):
     """Starting and stopping."""
 

@@ -111,8 +111,23 @@ class DatabaseTests(DatabaseTestCase):
         """The file is named, and left as it was."""
         junk = b"these are holiday pictures, not a database" * 50
         self.path.write_bytes(junk)
-        self.assertIn("not a database", self.refused())
+        self.assertIn("this is no SQLite database", self.refused())
         self.assertEqual(self.path.read_bytes(), junk)
+
+    def test_a_database_of_another_program_is_refused(self) -> None:
+        """Nothing is made in it."""
+        with closing(sqlite3.connect(self.path)) as other:
+            other.execute("CREATE TABLE users (name TEXT)")
+        self.assertIn("it belongs to another program", self.refused())
+        with closing(sqlite3.connect(self.path)) as other:
+            self.assertEqual(other.execute("SELECT name FROM sqlite_master").fetchall(), [("users",)])
+
+    def test_a_link_to_a_database_is_the_same_database(self) -> None:
+        """It has one lock, whatever it is called."""
+        self.open()
+        link = self.path.with_name("link.sqlite3")
+        link.symlink_to(self.path.absolute())
+        self.assertIn("another relay uses it", str(self.assertRaises(DatabaseError, open_database, link)))
 
     def test_a_directory_that_is_not_there_is_refused(self) -> None:
         """The relay makes the file but not its directory."""
