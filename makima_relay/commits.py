@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from makima_relay.clock import Clock
-from makima_relay.core.effects import Effect, Gate, Saved
+from makima_relay.core.effects import Effect, Gate, Saved, Urgent
 from makima_relay.ports import Store, StoreUnavailableError
 
 #: What need not be saved at once waits for company for so long, in seconds.
@@ -135,7 +135,10 @@ class CommitQueue:
         if isinstance(effect, Saved):
             self._performer.saving(effect)
             self._unsaved.append(effect)
-            self._linger_on()
+            if isinstance(effect, Urgent):
+                self._commit_next()
+            else:
+                self._linger_on()
         else:
             self._performer.perform(effect)
 

@@ -183,7 +183,8 @@ class Engine:
     def _perform(self, decided: Sequence[effects.Effect]) -> None:
         """Have effects performed in order."""
         self._commits.put(decided)
-        if self.relay.next_deadline() is not None:
+        deadline = self.relay.next_deadline()
+        if deadline is not None and deadline < self._timer_due:
             self._arm_timer()
 
     def perform(self, effect: effects.Effect) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from makima_relay.core.effects import ForgetReports, KeepReport, SaveEntry, SaveTask
+from makima_relay.core.effects import ForgetReports, KeepReport, KeepReports, SaveEntry, SaveTask
 from makima_relay.core.messages import Hello
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.tasks import TaskStatus
@@ -58,8 +58,37 @@ class CommitTests(EngineTestCase):
         commits = len(self.store.commits)
         payload = self.report(daemon, "taskOutput", taskId="t")
         self.assertEqual(self.take(), [("server", payload, 2)])
+        elapse(self.reactor, 0.07)
+        self.engine.acknowledged(2)
         elapse(self.reactor, 5)
         self.assertEqual(len(self.store.commits), commits)
+
+    def test_a_report_that_the_server_does_not_acknowledge_is_kept(self) -> None:
+        """Soon enough to be in the database after 100 ms, and nothing waits for that; once acknowledged it goes."""
+        self.connect()
+        daemon = self.join("d")
+        self.run_task("t", daemon)
+        self.engine.acknowledged(1)
+        payload = self.report(daemon, "taskOutput", taskId="t")
+        elapse(self.reactor, 0.079)
+        self.assertEqual(self.open_commits(), [])
+        elapse(self.reactor, 0.002)
+        later = self.report(daemon, "log")
+        self.assertEqual(self.commit(), [KeepReports(((2, payload),))])
+        self.assertEqual(self.take(), [("server", payload, 2), ("server", later, 3)])
+        self.engine.acknowledged(3)
+        elapse(self.reactor, 0.051)
+        self.assertEqual(self.commit(), [ForgetReports(3)])
+
+    def test_a_stop_keeps_what_the_server_may_not_have(self) -> None:
+        """However short it has waited."""
+        self.connect()
+        payload = self.report(self.join("d"), "log")
+        stopped = self.engine.stop()
+        self.settle()
+        self.assertTrue(self.successResultOf(stopped))
+        saved = [each for commit in self.store.commits for each in commit.effects]
+        self.assertIn(KeepReports(((1, payload),)), saved)
 
     def test_nothing_overtakes_what_waits_for_a_commit(self) -> None:
         """The output that follows a finish follows it to the server too."""

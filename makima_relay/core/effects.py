@@ -21,6 +21,10 @@ class Saved(Effect, frozen=True):
     """An effect on the database, committed with its neighbours."""
 
 
+class Urgent(Saved, frozen=True):
+    """A saved effect that nothing waits for, but that is to be committed soon."""
+
+
 class Gate(Saved, frozen=True):
     """A saved effect that whatever follows waits for."""
 
@@ -46,6 +50,15 @@ class KeepReport(Gate, frozen=True):
 
     number: int
     payload: bytes
+
+
+class KeepReports(Urgent, frozen=True):
+    """Keep reports that the server has not acknowledged for a while.
+
+    :ivar reports: as (number, payload), oldest first; some may be kept already.
+    """
+
+    reports: tuple[tuple[int, bytes], ...]
 
 
 class ForgetReports(Saved, frozen=True):

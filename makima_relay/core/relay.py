@@ -101,7 +101,8 @@ class Relay:
 
     @_input
     def stopped(self, now: float) -> None:
-        """The relay is about to stop."""
+        """The relay is about to stop: what the server may not have is written out whole."""
+        self._state.keep_reports()
         self._state.log(now, "relay_stopped", "the relay stops")
 
     @_input
@@ -112,11 +113,17 @@ class Relay:
         """
         self._state.set_clock(now, wall)
         self._losses.expire(now)
+        due = self._state.outbox.next_to_keep()
+        if due is not None and due <= now:
+            self._state.keep_reports()
         self._state.dispatch_waiting(now)
 
     def next_deadline(self) -> float | None:
         """When :meth:`time_passed` has something to do, in monotonic seconds."""
-        return self._losses.next_deadline()
+        loss, keep = self._losses.next_deadline(), self._state.outbox.next_to_keep()
+        if loss is None or keep is None:
+            return keep if loss is None else loss
+        return min(loss, keep)
 
     @_input
     def noted(self, now: float, event: str, detail: str, /, **fields: str | int | None) -> None:

@@ -50,7 +50,7 @@ class Reports:
                 return
             elif task.status is not TaskStatus.RUNNING:
                 self._show_running(connection, daemon, task, now)
-        self._state.relay_report(report.payload)
+        self._state.relay_report(report.payload, now)
 
     def _decisive(self, connection: int, daemon: Daemon, report: Completion | StatusChange, now: float) -> None:
         task = self._state.ledger.get(report.task_id)
@@ -65,7 +65,7 @@ class Reports:
         ends = task.at_work and status is not TaskStatus.RUNNING
         if ends:
             self._state.finish(task, status, None if status is TaskStatus.COMPLETED else report.error, now)
-        self._state.relay_report(report.payload, kept=ends)
+        self._state.relay_report(report.payload, now, kept=ends)
         if ends:
             self._state.dispatch_waiting(now)
 

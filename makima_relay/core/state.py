@@ -130,16 +130,22 @@ class State:
 
     # -------------------------------------------------------------------------------------------------- to peers
 
-    def relay_report(self, payload: bytes, *, kept: bool = False) -> None:
+    def relay_report(self, payload: bytes, now: float, *, kept: bool = False) -> None:
         """Send a report to the server, now or as soon as it is there again.
 
         :param kept: whether it must survive a crash, in one transaction with what was saved just before.
         """
-        number = self.outbox.add(payload, kept=kept)
+        number = self.outbox.add(payload, now, kept=kept)
         if kept:
             self.note(effects.KeepReport(number, payload))
         if self.upstream is not None:
             self.note(effects.SendUpstream(self.upstream, payload, number))
+
+    def keep_reports(self) -> None:
+        """Have the reports that the server may not have survive whatever happens to the relay."""
+        waiting = self.outbox.take_to_keep()
+        if waiting:
+            self.note(effects.KeepReports(waiting))
 
     def answer_server(self, payload: bytes) -> None:
         """Send the server something that only matters on this connection."""
@@ -209,7 +215,7 @@ class State:
     def fail_unreported(self, task: Task, status: TaskStatus, error: str, now: float) -> None:
         """End a task of which no daemon will tell the server, and tell it."""
         self.finish(task, status, error, now)
-        self.relay_report(self.composer.task_failed(task.task_id, error), kept=True)
+        self.relay_report(self.composer.task_failed(task.task_id, error), now, kept=True)
 
     def keep_command(self, task: Task, payload: bytes | None) -> None:
         """Let a command wait until its task has a daemon.

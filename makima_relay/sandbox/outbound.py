@@ -57,7 +57,7 @@ class Outbound:
 
         :return: its number.
         """
-        self._last = self._outbox.add(payload)
+        self._last = self._outbox.add(payload, self._clock.seconds())
         if self._link is not None:
             self._link.send_text(payload)
             if self._timer is None:

@@ -44,7 +44,8 @@ def write(cursor: Any, batch: Sequence[effects.Saved]) -> None:
         by_class[type(effect)].append(effect)
     _write_tasks(cursor, by_class[effects.SaveTask])
     _write_commands(cursor, batch)
-    _write_reports(cursor, by_class[effects.KeepReport], by_class[effects.ForgetReports])
+    _write_reports(cursor, by_class[effects.KeepReport], by_class[effects.KeepReports])
+    _forget_reports(cursor, by_class[effects.ForgetReports])
     _write_daemons(cursor, by_class[effects.SaveDaemon])
     _write_journal(cursor, by_class[effects.SaveEntry])
 
@@ -96,10 +97,15 @@ def _write_commands(cursor: Any, batch: Sequence[effects.Saved]) -> None:
         cursor.executemany("INSERT INTO commands (task, payload) VALUES (?, ?)", rows)
 
 
-def _write_reports(cursor: Any, keeps: Sequence[effects.KeepReport], forgets: Sequence[effects.ForgetReports]) -> None:
-    if keeps:
-        rows = [(keep.number, keep.payload) for keep in keeps]
+def _write_reports(cursor: Any, singles: Sequence[effects.KeepReport], batches: Sequence[effects.KeepReports]) -> None:
+    if singles:
+        rows = [(keep.number, keep.payload) for keep in singles]
         cursor.executemany("INSERT INTO reports (number, payload) VALUES (?, ?)", rows)
+    for batch in batches:
+        cursor.executemany("INSERT OR IGNORE INTO reports (number, payload) VALUES (?, ?)", batch.reports)
+
+
+def _forget_reports(cursor: Any, forgets: Sequence[effects.ForgetReports]) -> None:
     if forgets:
         cursor.execute("DELETE FROM reports WHERE number <= ?", (max(forget.up_to for forget in forgets),))
 

@@ -12,6 +12,7 @@ from makima_relay.core.effects import (
     Gate,
     KeepCommand,
     KeepReport,
+    KeepReports,
     Saved,
     SaveDaemon,
     SaveEntry,
@@ -28,7 +29,8 @@ class ModelStore:
     :ivar tasks: by key; the other tables likewise by what is unique in them.
     :ivar dispatches: how often each task was ever committed as dispatched to a daemon, by (task id, daemon id).
     :ivar ends: how often each task was ever committed as finished, by task id.
-    :ivar ever_kept: every report that was ever committed.
+    :ivar ever_kept: every report that was ever committed with the end of its task.
+    :ivar ever_waited: every report that was ever committed because it waited.
     """
 
     def __init__(self) -> None:
@@ -41,6 +43,7 @@ class ModelStore:
         self.dispatches: Counter[tuple[str, str | None]] = Counter()
         self.ends: Counter[str] = Counter()
         self.ever_kept: set[bytes] = set()
+        self.ever_waited: set[bytes] = set()
 
     def copy(self) -> ModelStore:
         """One that can be written to without changing this one."""
@@ -63,6 +66,9 @@ class ModelStore:
                     assert number not in self.reports, "a report's number is used twice"
                     self.reports[number] = payload
                     self.ever_kept.add(payload)
+                case KeepReports(reports):
+                    self.reports = dict(reports) | self.reports
+                    self.ever_waited.update(payload for _, payload in reports)
                 case ForgetReports(up_to):
                     self.reports = {number: each for number, each in self.reports.items() if number > up_to}
                 case SaveDaemon():

@@ -62,6 +62,7 @@ class LossTests(LossTestCase):
         self.heartbeat(again, "t1")
         self.assertEqual(self.relay.next_deadline(), NOW + 5 + GRACE)
         self.pass_time(5 + GRACE)
+        self.relay.acknowledged(1)
         self.assertIsNone(self.relay.next_deadline())
 
 

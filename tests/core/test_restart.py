@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from makima_relay.core.effects import ForgetCommands, ForgetReports, KeepReport, SaveTask, SendToDaemon, SendUpstream
+from makima_relay.core.effects import (
+    ForgetCommands,
+    ForgetReports,
+    KeepReport,
+    KeepReports,
+    SaveTask,
+    SendToDaemon,
+    SendUpstream,
+)
 from makima_relay.core.journal import Entry
 from makima_relay.core.state import LossPolicy, Policy, Snapshot, StoredDaemon, StoredTask
 from makima_relay.core.tasks import Task, TaskStatus
@@ -89,6 +97,22 @@ class RestartTests(RelayTestCase):
         payload = wire("news")
         self.assertEqual(self.report(1, payload), [SendUpstream(SERVER, payload, 10)])
         self.assertEqual(self.relay.acknowledged(5), [ForgetReports(5)])
+
+    def test_reports_that_waited_are_kept_and_go_first_after_a_restart(self) -> None:
+        """Those that had not waited long enough are kept at a clean stop."""
+        self.start()
+        self.join()
+        payloads = [wire("news", n=number) for number in range(3)]
+        self.report(1, payloads[0])
+        self.report(1, payloads[1], NOW + 0.05)
+        self.assertEqual(self.relay.time_passed(NOW + 0.079, AT + 0.079), [])
+        kept = KeepReports(((1, payloads[0]), (2, payloads[1])))
+        self.assertEqual(self.relay.time_passed(NOW + 0.08, AT + 0.08), [kept])
+        self.report(1, payloads[2], NOW + 0.09)
+        self.assertEqual(self.relay.stopped(NOW + 0.1)[0], KeepReports(((3, payloads[2]),)))
+        self.start(snapshot=Snapshot(reports=tuple(enumerate(payloads, 1))))
+        sent = of_kind(self.relay.upstream_ready(SERVER, NOW), SendUpstream)
+        self.assertEqual([each.payload for each in sent[1:]], payloads)
 
     def test_numbers_of_tasks_go_on(self) -> None:
         """No key and no position is used again, and finishes are counted on."""

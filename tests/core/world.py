@@ -17,6 +17,7 @@ from makima_relay.core.effects import (
     Effect,
     ForgetReports,
     KeepReport,
+    KeepReports,
     RecallTasks,
     SaveTask,
     SendToDaemon,
@@ -89,6 +90,7 @@ class World:
         self.questions: deque[tuple[str, ...]] = deque()
         self.ended: list[int] = []
         self.kept = dict(store.reports)
+        self.waited: dict[int, bytes] = {}
         self.owed: dict[bytes, tuple[str, str]] = {}
         self.refused: Counter[tuple[str, str]] = Counter()
         self.mind = {task.task_id: task for task in store.tasks.values()}
@@ -159,7 +161,9 @@ class World:
                 self._spawn_arrives(self.daemon_on(connection), self.spawned[payload])
             case SendUpstream(connection, payload, int(number)) if connection == self.upstream:
                 assert not self.in_flight or number > self.in_flight[-1][0], "out of order"
-                assert number not in self.kept or payload in self.queue.store.ever_kept, "sent before it was kept"
+                store = self.queue.store
+                stored = payload in store.ever_kept or payload in store.ever_waited
+                assert stored or number not in self.kept, "sent before it was kept"
                 self.in_flight.append((number, payload))
             case CloseDaemon(connection):
                 self.links.discard(connection)
@@ -217,11 +221,14 @@ class World:
                     self._look_at_end(task, rest)
             case KeepReport(number, payload):
                 self.kept[number] = payload
+            case KeepReports(reports):
+                self.waited.update(reports)
             case CloseDaemon(connection) if self.daemon_on(connection).connection == connection:
                 self.daemon_on(connection).connection = None
                 self.links.remove(connection)
             case ForgetReports(up_to):
-                early = [each for number, each in self.kept.items() if number <= up_to and each not in self.received]
+                stored = [*self.kept.items(), *self.waited.items()]
+                early = [each for number, each in stored if number <= up_to and each not in self.received]
                 assert not early, "forgotten before the server had it"
             case SendToDaemon(connection, payload) if b"not_your_task" in payload:
                 task_id = json.loads(payload)["taskId"]
@@ -279,7 +286,9 @@ class World:
         assert sorted(again.active_tasks()) == sorted(self.relay.active_tasks())
         assert again.total_finished == self.relay.total_finished
         assert again._state._commands == self.relay._state._commands
-        assert list(again._state.outbox) == [each for each in self.relay._state.outbox if each[0] in self.kept]
+        assert list(again._state.outbox) == [
+            each for each in self.relay._state.outbox if each[0] in self.kept or each[0] in self.waited
+        ]
         assert {each for each, daemon in self.daemons.items() if daemon.draining} == {
             each for each, daemon in store.daemons.items() if daemon.draining
         }
@@ -294,7 +303,8 @@ class World:
 
     def look_at_arrivals(self) -> None:
         """Check, when nothing is under way any more, that the server has all that it ought to have."""
-        assert self.queue.store.ever_kept <= set(self.received), "an end never arrived"
+        store = self.queue.store
+        assert store.ever_kept | store.ever_waited <= set(self.received), "what was stored never arrived"
         assert Counter(self.owed.values()) == self.refused, "neither relayed nor refused"
         self.owed.clear()
         self.refused.clear()

@@ -175,9 +175,21 @@ def ask(port: int, path: str, method: str = "GET") -> Any:
 
 def ask_until(port: int, path: str, wanted: Callable[[Any], bool]) -> Any:
     """Ask again and again until the answer is what is wanted."""
+    answer: Any = None
+
+    def asked() -> bool:
+        nonlocal answer
+        answer = ask(port, path)
+        return wanted(answer)
+
+    until(asked)
+    return answer
+
+
+def until(wanted: Callable[[], bool]) -> None:
+    """Look again and again until it is as wanted."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        answer = ask(port, path)
-        if wanted(answer):
-            return answer
-    raise AssertionError(f"{path} still answers {answer}")
+        if wanted():
+            return
+    raise AssertionError("it does not come to be as wanted")

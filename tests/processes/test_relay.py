@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import sysconfig
@@ -23,6 +26,7 @@ from tests.processes.harness import (
     ask_until,
     daemon,
     say,
+    until,
 )
 
 
@@ -153,6 +157,37 @@ class CrashTests(ProcessTestCase):
         self.addCleanup(self.server.stop)
         self.start().port()
         self.assertEqual(self.server.hear(1), [complete])
+
+    def test_reports_that_waited_survive_kill_9_and_a_stop(self) -> None:
+        """Outputs that the server could not be told, in their order."""
+        self.server.stop()
+        said: list[str] = []
+        for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
+            relay = self.start()
+            port = relay.port()
+            self.assertEqual(ask(port, "/status")["upstream"]["outbox"], len(said))
+            said += self.say_much(port)
+            if number is signal.SIGKILL:
+                # What was read in the last 100 ms may go; at a stop nothing may.
+                until(functools.partial(self.has_stored, len(said)))
+            relay.end(number)
+        self.server = StandInServer()
+        self.addCleanup(self.server.stop)
+        self.start().port()
+        self.assertEqual(self.server.hear(len(said)), said)
+
+    def say_much(self, port: int) -> list[str]:
+        """Have a daemon report things, all of which the relay has read."""
+        before = ask(port, "/status")["upstream"]["outbox"]
+        worker = self.daemon(port, "worker")
+        said = [say(worker, type="log", port=port, line=line) for line in range(50)]
+        ask_until(port, "/status", lambda status: status["upstream"]["outbox"] == before + len(said))
+        return said
+
+    def has_stored(self, total: int) -> bool:
+        """Whether the database has so many reports."""
+        with contextlib.closing(sqlite3.connect(self.directory / "makima-relay.sqlite3")) as database:
+            return bool(database.execute("SELECT count(*) FROM reports").fetchone() == (total,))
 
 
 class UpstreamAwayTests(ProcessTestCase):
