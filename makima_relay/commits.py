@@ -35,6 +35,9 @@ class Performer(Protocol):
     def perform(self, effect: Effect) -> None:
         """Do one effect that is not saved, now."""
 
+    def committed(self, batch: Sequence[Saved]) -> None:
+        """Learn that effects are in the database."""
+
     def saving(self, effect: Saved) -> None:
         """See one effect that is saved when its turn comes; nothing is to be done."""
 
@@ -70,6 +73,7 @@ class CommitQueue:
         self._linger: IDelayedCall | None = None
         self._retry: IDelayedCall | None = None
         self._finishing = False
+        self._hurry = False
         self._waiting: list[Deferred[None]] = []
         self._waiting_for_batch: list[Deferred[None]] = []
         self.is_suspended = False
@@ -135,16 +139,22 @@ class CommitQueue:
         if isinstance(effect, Saved):
             self._performer.saving(effect)
             self._unsaved.append(effect)
-            if isinstance(effect, Urgent):
-                self._commit_next()
-            else:
-                self._linger_on()
+            self._hurry = self._hurry or isinstance(effect, Urgent)
+            self._linger_on()
         else:
             self._performer.perform(effect)
 
     def _linger_on(self) -> None:
-        if self._linger is None and not self._committing:
-            self._linger = self._clock.reactor.callLater(LINGER, self._linger_over)
+        """Commit what nothing waits for soon: in the next turn of the reactor if some of it is urgent.
+
+        Not at once: whoever passes effects through is in the middle of the queue.
+        """
+        if self._committing:
+            return
+        if self._linger is None:
+            self._linger = self._clock.reactor.callLater(0 if self._hurry else LINGER, self._linger_over)
+        elif self._hurry:
+            self._linger.reset(0)
 
     def _linger_over(self) -> None:
         self._linger = None
@@ -161,6 +171,7 @@ class CommitQueue:
             self._linger.cancel()
             self._linger = None
         self._covered = len(self._queue)
+        self._hurry = False
         self._batch, self._unsaved = self._unsaved, []
         self._batch += [effect for effect in self._queue if isinstance(effect, Saved)]
         if not self._batch:
@@ -177,7 +188,7 @@ class CommitQueue:
 
     def _committed(self, _: object) -> None:
         self._committing = False
-        self._batch = []
+        batch, self._batch = self._batch, []
         self.last_commit = self._clock.monotonic()
         if self.is_suspended:
             self.is_suspended = False
@@ -191,6 +202,7 @@ class CommitQueue:
                 self._performer.perform(effect)
         waiting, self._waiting_for_batch = self._waiting_for_batch, []
         self._go_on()
+        self._performer.committed(batch)
         for done in waiting:
             done.callback(None)
 

@@ -43,6 +43,7 @@ class Engine:
         self._now = clock.monotonic
         self._connections = itertools.count(1)
         self._daemons: dict[int, DaemonLink] = {}
+        self._held: set[int] = set()
         self._upstream: tuple[int, UpstreamLink] | None = None
         self._timer: IDelayedCall | None = None
         self._timer_due = 0.0
@@ -108,11 +109,13 @@ class Engine:
     def daemon_parting(self, connection: int, reason: str) -> None:
         """A daemon's connection closes: nothing can be sent on it any more."""
         self._daemons.pop(connection, None)
+        self._held.discard(connection)
         self._perform(self.relay.daemon_parting(connection, reason, self._now()))
 
     def daemon_lost(self, connection: int, reason: str) -> None:
         """A daemon's connection is gone."""
         self._daemons.pop(connection, None)
+        self._held.discard(connection)
         self._perform(self.relay.daemon_lost(connection, reason, self._now()))
 
     def report_received(self, connection: int, report: DaemonMessage) -> None:
@@ -153,6 +156,14 @@ class Engine:
     def invalid_command_received(self, reason: str) -> None:
         """The server sent something that cannot be read."""
         self._perform(self.relay.invalid_command_received(reason, self._now()))
+
+    def upstream_congested(self) -> None:
+        """The server does not take what it was sent as fast as it comes."""
+        self._perform(self.relay.upstream_congested())
+
+    def upstream_drained(self) -> None:
+        """The server has taken most of what it was sent."""
+        self._perform(self.relay.upstream_drained())
 
     def acknowledged(self, number: int) -> None:
         """The server has read every report up to and with this number."""
@@ -198,6 +209,12 @@ class Engine:
             self._close_daemon(effect)
         elif isinstance(effect, effects.RecallTasks):
             self._recall(effect)
+        elif isinstance(effect, effects.HoldDaemon | effects.ReleaseDaemon):
+            self._hold_or_release(effect)
+        elif isinstance(effect, effects.LoadReports):
+            self._load(effect)
+        elif isinstance(effect, effects.SendMore):
+            self._clock.reactor.callLater(0, self._send_more, effect.connection)
 
     def _send_upstream(self, effect: effects.SendUpstream) -> None:
         if self._upstream is not None and self._upstream[0] == effect.connection:
@@ -210,6 +227,7 @@ class Engine:
 
     def _close_daemon(self, effect: effects.CloseDaemon) -> None:
         link = self._daemons.pop(effect.connection, None)
+        self._held.discard(effect.connection)
         if link is not None:
             link.close(effect.code, effect.reason)
 
@@ -226,6 +244,41 @@ class Engine:
         else:
             self._commits.break_off(failure)
 
+    def _hold_or_release(self, effect: effects.HoldDaemon | effects.ReleaseDaemon) -> None:
+        link = self._daemons.get(effect.connection)
+        if link is None:
+            return
+        if isinstance(effect, effects.HoldDaemon):
+            self._held.add(effect.connection)
+            link.pause()
+            return
+        self._held.discard(effect.connection)
+        if not self.is_suspended:
+            link.resume()
+
+    def _send_more(self, connection: int) -> None:
+        self._perform(self.relay.more_wanted(connection))
+
+    def _load(self, effect: effects.LoadReports) -> None:
+        loaded = self._store.reports(effect.after, effect.up_to, effect.size)
+        loaded.addCallbacks(self._loaded, self._load_failed, callbackArgs=(effect,), errbackArgs=(effect,))
+
+    def _loaded(self, found: tuple[list[tuple[int, bytes]], int], effect: effects.LoadReports) -> None:
+        reports, up_to = found
+        self._perform(self.relay.reports_loaded(effect.connection, reports, up_to))
+
+    def _load_failed(self, failure: Failure, effect: effects.LoadReports) -> None:
+        if failure.check(StoreUnavailableError):
+            self._clock.reactor.callLater(RETRY_LONGEST, self._load, effect)
+        else:
+            self._commits.break_off(failure)
+
+    def committed(self, batch: Sequence[effects.Saved]) -> None:
+        """See :meth:`makima_relay.commits.Performer.committed`: reports that are stored need not stay in memory."""
+        stored = [effect.reports[-1][0] for effect in batch if isinstance(effect, effects.KeepReports)]
+        if stored:
+            self._perform(self.relay.reports_stored(stored[-1]))
+
     def saving(self, effect: effects.Saved) -> None:
         """See :meth:`makima_relay.commits.Performer.saving`: the program's log shows what the journal does."""
         if isinstance(effect, effects.SaveEntry):
@@ -241,8 +294,11 @@ class Engine:
     def resumed(self) -> None:
         """See :meth:`makima_relay.commits.Performer.resumed`."""
         self._log.info("the database can be written again, reading goes on")
-        for link in self._links():
-            link.resume()
+        for connection, link in self._daemons.items():
+            if connection not in self._held:
+                link.resume()
+        if self._upstream is not None:
+            self._upstream[1].resume()
 
     def _links(self) -> list[Link]:
         return [*self._daemons.values(), *([] if self._upstream is None else [self._upstream[1]])]

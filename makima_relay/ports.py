@@ -28,6 +28,15 @@ class Store(Protocol):
     def recall(self, task_ids: Sequence[str]) -> Deferred[list[Task]]:
         """Find those of these tasks that are stored."""
 
+    def reports(self, after: int, up_to: int, size: int) -> Deferred[tuple[list[tuple[int, bytes]], int]]:
+        """Read kept reports back, oldest first.
+
+        :param after: the number that they are above.
+        :param up_to: the highest number that they may have.
+        :param size: stop when there are so many bytes of them.
+        :return: (number, payload) of each, and the number up to which none was left out.
+        """
+
 
 class Link(Protocol):
     """A connection to a peer.

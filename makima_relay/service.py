@@ -92,6 +92,7 @@ class RelayService(Service):
             on_loss=settings.on_daemon_loss,
             most_attempts=settings.max_task_attempts,
             wire_case=settings.wire_case,
+            outbox_limit=settings.outbox_limit,
         )
         relay = Relay(policy, snapshot, redact)
         self._engine = engine = Engine(relay, self._store, self._clock, self._broken)

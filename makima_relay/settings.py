@@ -56,6 +56,7 @@ class Settings:
     max_task_attempts: int = 3
     max_message_size: int = 16 << 20
     max_daemons: int = 10_000
+    outbox_limit: int = 1 << 30
     upstream_ca: Path | None = None
 
 
@@ -274,6 +275,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("max-task-attempts", _count, _COUNT, "3", "dispatches of a task under requeue"),
     Setting("max-message-size", _size, "bytes above 0, or with KiB, MiB, GiB", "16MiB", "the longest message"),
     Setting("max-daemons", _count, _COUNT, "10000", "open daemon connections"),
+    Setting(
+        "outbox-limit",
+        _size,
+        "bytes above 0, or with KiB, MiB, GiB",
+        "1GiB",
+        "reports that the server may not have; above it daemons are not read",
+    ),
     Setting("upstream-ca", _path, "a file of PEM certificates", None, "trusted for wss:// instead of the system's"),
 )
 

@@ -112,6 +112,7 @@ class Upstream:
         self._link = link
         self.daemon_id = daemon_id
         self._unproven = 0
+        link.report_congestion(self._engine.upstream_congested, self._engine.upstream_drained)
         self._engine.upstream_ready(self, self.url, daemon_id)
         self._beaten()
 

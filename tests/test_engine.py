@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from makima_relay.core.effects import ForgetReports, KeepReport, KeepReports, SaveEntry, SaveTask
+from makima_relay.core.flow import PIECE
 from makima_relay.core.messages import Hello
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.tasks import TaskStatus
 from tests.engine_case import EngineTestCase
-from tests.fakes import EPOCH, RecordingDaemon, elapse
+from tests.fakes import EPOCH, RecordingDaemon, elapse, unavailable
 
 
 class CommitTests(EngineTestCase):
@@ -79,6 +80,49 @@ class CommitTests(EngineTestCase):
         self.engine.acknowledged(3)
         elapse(self.reactor, 0.051)
         self.assertEqual(self.commit(), [ForgetReports(3)])
+
+    def test_what_is_kept_behind_a_commit_keeps_its_place(self) -> None:
+        """Effects that came meanwhile, before and after it, are performed once and in order."""
+        self.connect()
+        daemon = self.join("d")
+        self.run_task("t", daemon)
+        self.engine.acknowledged(1)
+        self.spawn("other")
+        first = self.report(daemon, "log", n=1)
+        elapse(self.reactor, 0.081)
+        second = self.report(daemon, "log", n=2)
+        self.commit()
+        self.assertEqual(self.take()[1:], [("server", first, 2), ("server", second, 3)])
+        elapse(self.reactor, 0)
+        self.assertIn(KeepReports(((2, first),)), self.commit())
+        self.assertEqual((self.broken, self.take()), ([], []))
+
+    def test_a_daemon_is_held_while_the_server_is_slow(self) -> None:
+        """Also over a time when nobody is read."""
+        self.connect()
+        daemon = self.join("d")
+        self.engine.upstream_congested()
+        self.report(daemon, "log")
+        self.assertEqual(self.take(), [("d", "paused")])
+        self.spawn("t")
+        (commit,) = self.open_commits()
+        commit.fails(unavailable())
+        elapse(self.reactor, 0.11)
+        self.take()
+        self.commit()
+        self.assertNotIn(("d", "resumed"), self.take())
+        self.engine.upstream_drained()
+        self.assertIn(("d", "resumed"), self.take())
+
+    def test_a_long_backlog_goes_in_turns(self) -> None:
+        """One piece in each turn of the reactor."""
+        daemon = self.join("d")
+        for number in range(3):
+            self.report(daemon, "log", n=number, text="x" * (PIECE // 2))
+        self.connect()
+        self.assertEqual([number for _, _, number in self.take()[1:]], [1, 2])
+        elapse(self.reactor, 0)
+        self.assertEqual([number for _, _, number in self.take()], [3])
 
     def test_a_stop_keeps_what_the_server_may_not_have(self) -> None:
         """However short it has waited."""

@@ -5,6 +5,7 @@ It knows no Twisted, no socket, no clock and no database. Imports point down onl
     relay
     commands  reports  losses
     state
+    flow
     fleet  ledger  lanes  outbox  effects
     journal  messages  composer
     members  spelling  tasks

@@ -129,6 +129,39 @@ class SendUpstream(Effect, frozen=True):
     number: int | None = None
 
 
+class SendMore(Effect, frozen=True):
+    """Tell :meth:`Relay.more_wanted` when others have had their turn: the backlog goes in bounded pieces."""
+
+    connection: int
+
+
+class LoadReports(Effect, frozen=True):
+    """Read kept reports back and tell :meth:`Relay.reports_loaded`.
+
+    :ivar connection: the upstream connection that they are for.
+    :ivar after: the number that they are above.
+    :ivar up_to: the highest number that they may have.
+    :ivar size: about how many bytes of them.
+    """
+
+    connection: int
+    after: int
+    up_to: int
+    size: int
+
+
+class HoldDaemon(Effect, frozen=True):
+    """Read no more from one downstream connection for now."""
+
+    connection: int
+
+
+class ReleaseDaemon(Effect, frozen=True):
+    """Read from one downstream connection again."""
+
+    connection: int
+
+
 class RecallTasks(Effect, frozen=True):
     """Look finished tasks up in the store and tell :meth:`Relay.tasks_recalled`."""
 

@@ -40,6 +40,7 @@ class Daemon:
     :ivar listed: that heartbeat's list, while it waits for those to be gone.
     :ivar interrupted: tasks of others that this connection was told to stop.
     :ivar refused: tasks of others whose reports from this connection are in the journal already.
+    :ivar held: whether it was not read since it was last seen, so that its silence means nothing.
     :ivar faults: how many invalid messages this connection sent.
     """
 
@@ -52,6 +53,7 @@ class Daemon:
         "daemon_id",
         "draining",
         "faults",
+        "held",
         "hostname",
         "interrupted",
         "last_dispatch",
@@ -84,6 +86,7 @@ class Daemon:
         self.interrupted: set[str] = set()
         self.refused: set[str] = set()
         self.faults = 0
+        self.held = False
         self.parting: set[int] = set()
         self.listed: frozenset[str] | None = None
         self.offer: tuple[int, int, int] | None = None
@@ -136,6 +139,7 @@ class Fleet:
         daemon.capacity = hello.capacity
         daemon.last_seen = now
         daemon.unhealthy = False
+        daemon.held = False
         daemon.reconciled = False
         daemon.listed = None
         daemon.interrupted = set()
@@ -177,6 +181,7 @@ class Fleet:
     def seen(self, daemon: Daemon, now: float) -> bool:
         """Note that a daemon is alive; true if it was thought unhealthy and may get tasks again."""
         daemon.last_seen = now
+        daemon.held = False
         if not daemon.unhealthy:
             return False
         daemon.unhealthy = False
@@ -185,7 +190,7 @@ class Fleet:
 
     def healthy(self, daemon: Daemon, now: float) -> bool:
         """Whether a daemon was heard of lately enough (``protocol.md``, *A daemon is lost*)."""
-        return now - daemon.last_seen <= self._health_timeout
+        return daemon.held or now - daemon.last_seen <= self._health_timeout
 
     def reconsider(self, daemon: Daemon) -> None:
         """Offer a daemon for dispatch as it is now, if it can take a task."""

@@ -114,7 +114,7 @@ class Relay:
         self._state.set_clock(now, wall)
         self._losses.expire(now)
         due = self._state.outbox.next_to_keep()
-        if due is not None and due <= now:
+        if due is not None and (due <= now or not self._state.flow.has_room):
             self._state.keep_reports()
         self._state.dispatch_waiting(now)
 
@@ -157,12 +157,11 @@ class Relay:
     def upstream_ready(self, connection: int, now: float, /, **fields: str | int | None) -> None:
         """The server has authenticated a connection: after a heartbeat, what it may not have goes first."""
         state = self._state
-        state.upstream = connection
+        state.flow.upstream = connection
         self._commands.new_connection()
         state.log(now, "upstream_connected", "the server accepted the connection", **fields)
         self._beat()
-        for number, payload in state.outbox:
-            state.note(effects.SendUpstream(connection, payload, number))
+        state.flow.upstream_ready(connection)
 
     @_input
     def heartbeat_due(self) -> None:
@@ -175,14 +174,48 @@ class Relay:
     @_input
     def upstream_lost(self, now: float, reason: str) -> None:
         """The live upstream connection is gone."""
-        self._state.upstream = None
+        self._state.flow.upstream_lost()
         self._state.log(now, "upstream_disconnected", f"the connection to the server is lost: {reason}")
 
-    def acknowledged(self, number: int) -> _Effects:
+    @_input
+    def upstream_congested(self) -> None:
+        """The server does not take what it was sent as fast as it comes."""
+        self._state.flow.congested()
+
+    @_input
+    def upstream_drained(self) -> None:
+        """The server has taken most of what it was sent."""
+        self._state.flow.drained()
+
+    @_input
+    def more_wanted(self, connection: int) -> None:
+        """Others have had their turn: the backlog goes on, if the connection still stands."""
+        if connection == self._state.flow.upstream:
+            self._state.flow.send_on()
+
+    @_input
+    def reports_loaded(self, connection: int, reports: Sequence[tuple[int, bytes]], up_to: int) -> None:
+        """Kept reports were read back.
+
+        :param connection: the upstream connection that they are for.
+        :param reports: as (number, payload), oldest first.
+        :param up_to: no report up to this number was left out.
+        """
+        self._state.flow.loaded(connection, reports, up_to)
+
+    @_input
+    def reports_stored(self, up_to: int) -> None:
+        """All reports up to a number that were to be kept are in the database."""
+        self._state.outbox.stored(up_to)
+        self._state.flow.release()
+
+    @_input
+    def acknowledged(self, number: int) -> None:
         """The server has read every report up to and with this number."""
         if self._state.outbox.acknowledged(number):
-            return [effects.ForgetReports(number)]
-        return []
+            self._state.note(effects.ForgetReports(number))
+        if self._state.flow.held:
+            self._state.flow.release()
 
     @_input
     def command_received(self, message: ServerMessage, now: float) -> None:
@@ -244,6 +277,8 @@ class Relay:
             self._reports.received(connection, daemon, report, now)
         else:
             self._ask_for_tasks()
+        if self._state.flow.hold_if_needed(connection):
+            daemon.held = True
         return self._state.take_effects()
 
     @_input
@@ -320,6 +355,16 @@ class Relay:
     def total_finished(self) -> int:
         """How often a task finished, ever."""
         return self._state.ledger.total_finished
+
+    @property
+    def has_room_for_reports(self) -> bool:
+        """Whether the outbox takes reports, or daemons are held until it does."""
+        return self._state.flow.has_room
+
+    @property
+    def outbox_bytes(self) -> tuple[int, int]:
+        """Bytes of reports that the server may not have: in memory, and in the database."""
+        return self._state.outbox.memory, self._state.outbox.disk
 
     @property
     def reports_waiting(self) -> int:

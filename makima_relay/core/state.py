@@ -14,10 +14,11 @@ import msgspec
 from makima_relay.core import effects
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.fleet import Daemon, Fleet
+from makima_relay.core.flow import Flow
 from makima_relay.core.journal import Entry, Journal
 from makima_relay.core.ledger import Ledger
 from makima_relay.core.messages import Command, read_command
-from makima_relay.core.outbox import Outbox
+from makima_relay.core.outbox import Backlog, Outbox
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.tasks import FINISHED, Task, TaskStatus
 
@@ -37,6 +38,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     :ivar on_loss: what becomes of a lost task.
     :ivar most_attempts: how often a task is dispatched before its loss is final.
     :ivar wire_case: how types are spelled toward the server.
+    :ivar outbox_limit: bytes of reports in the database above which daemons are not read any more.
     """
 
     daemon_grace: float = 60.0
@@ -44,6 +46,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     on_loss: LossPolicy = LossPolicy.FAIL
     most_attempts: int = 3
     wire_case: WireCase = WireCase.CAMEL
+    outbox_limit: int = 1 << 30
 
 
 class StoredTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +75,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     :ivar next_key: the first number that no stored task has.
     :ivar total_finished: how often a task finished, ever.
-    :ivar reports: what the server may not have, as (number, payload), oldest first.
+    :ivar backlog: the reports that the server may not have.
     :ivar entries: the journal, oldest first.
     """
 
@@ -80,7 +83,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     total_finished: int = 0
     tasks: tuple[StoredTask, ...] = ()
     daemons: tuple[StoredDaemon, ...] = ()
-    reports: tuple[tuple[int, bytes], ...] = ()
+    backlog: Backlog = Backlog()
     entries: tuple[Entry, ...] = ()
 
 
@@ -96,10 +99,10 @@ class State:
         self.policy = policy
         self.fleet = Fleet(policy.health_timeout)
         self.ledger = Ledger(snapshot.next_key, snapshot.total_finished)
-        self.outbox = Outbox(snapshot.reports)
+        self.outbox = Outbox(snapshot.backlog)
+        self.flow = Flow(policy.outbox_limit, self.outbox, self.note)
         self.journal = Journal(snapshot.entries, redact)
         self.composer = COMPOSERS[policy.wire_case]
-        self.upstream: int | None = None
         self._messages: dict[str, bytes] = {}
         self._commands: dict[str, list[bytes | None]] = {}
         self._clock_offset = 0.0
@@ -138,8 +141,7 @@ class State:
         number = self.outbox.add(payload, now, kept=kept)
         if kept:
             self.note(effects.KeepReport(number, payload))
-        if self.upstream is not None:
-            self.note(effects.SendUpstream(self.upstream, payload, number))
+        self.flow.report_added(number, payload)
 
     def keep_reports(self) -> None:
         """Have the reports that the server may not have survive whatever happens to the relay."""
@@ -149,8 +151,8 @@ class State:
 
     def answer_server(self, payload: bytes) -> None:
         """Send the server something that only matters on this connection."""
-        if self.upstream is not None:
-            self.note(effects.SendUpstream(self.upstream, payload))
+        if self.flow.upstream is not None:
+            self.note(effects.SendUpstream(self.flow.upstream, payload))
 
     def send(self, daemon: Daemon, payload: bytes) -> None:
         """Send a daemon a message; it must be connected to get it."""

@@ -58,11 +58,11 @@ class Outbound:
         :return: its number.
         """
         self._last = self._outbox.add(payload, self._clock.seconds())
-        if self._link is not None:
+        if self._link is not None and self._outbox.take_latest():
             self._link.send_text(payload)
             if self._timer is None:
                 self._timer = self._clock.callLater(PROOF_DELAY, self._ask_for_proof)
-        if self._outbox.size > HIGH_MARK and not self.holding:
+        if self._outbox.memory > HIGH_MARK and not self.holding:
             self.holding = True
             self._hold(self.holding)
         return self._last
@@ -70,7 +70,8 @@ class Outbound:
     def connected(self, link: ReportLink) -> None:
         """There is a connection: send what waits."""
         self._link = link
-        for _, payload in self._outbox:
+        self._outbox.begin()
+        for _, payload in self._outbox.take(self._outbox.memory + 1):
             link.send_text(payload)
         self._ask_for_proof()
 
@@ -95,7 +96,7 @@ class Outbound:
         if digits == payload or not digits.isdigit() or int(digits) > self._last:
             return
         self._outbox.acknowledged(int(digits))
-        if self.holding and self._outbox.size < LOW_MARK:
+        if self.holding and self._outbox.memory < LOW_MARK:
             self.holding = False
             self._hold(self.holding)
         self._on_proof(int(digits))

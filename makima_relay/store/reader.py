@@ -9,6 +9,7 @@ import attrs
 import msgspec
 
 from makima_relay.core.journal import Entry
+from makima_relay.core.outbox import Backlog
 from makima_relay.core.state import Snapshot, StoredDaemon, StoredTask
 from makima_relay.core.tasks import Task, TaskStatus
 
@@ -81,9 +82,28 @@ def read_snapshot(cursor: Any) -> Snapshot:
         total_finished=total,
         tasks=_read_unfinished(cursor),
         daemons=_read_daemons(cursor),
-        reports=tuple(cursor.execute("SELECT number, payload FROM reports ORDER BY number").fetchall()),
+        backlog=_read_backlog(cursor),
         entries=_read_journal(cursor),
     )
+
+
+def _read_backlog(cursor: Any) -> Backlog:
+    row = cursor.execute("SELECT min(number), max(number), count(*), sum(length(payload)) FROM reports").fetchone()
+    return Backlog(*row) if row[2] else Backlog()
+
+
+def read_reports(cursor: Any, after: int, up_to: int, size: int) -> tuple[list[tuple[int, bytes]], int]:
+    """Read kept reports; see :meth:`makima_relay.ports.Store.reports`."""
+    reports = []
+    rows = cursor.execute(
+        "SELECT number, payload FROM reports WHERE number > ? AND number <= ? ORDER BY number", [after, up_to]
+    )
+    for number, payload in rows:
+        reports.append((number, payload))
+        size -= len(payload)
+        if size <= 0:
+            return reports, number
+    return reports, up_to
 
 
 def _read_unfinished(cursor: Any) -> tuple[StoredTask, ...]:

@@ -65,6 +65,10 @@ class SQLiteStore:
         """See :meth:`makima_relay.ports.Store.recall`."""
         return self._read(reader.read_tasks, task_ids)
 
+    def reports(self, after: int, up_to: int, size: int) -> Deferred[tuple[list[tuple[int, bytes]], int]]:
+        """See :meth:`makima_relay.ports.Store.reports`."""
+        return self._read(reader.read_reports, after, up_to, size)
+
     def snapshot(self) -> Deferred[Snapshot]:
         """Read all that a relay takes up when it starts."""
         return self._read(reader.read_snapshot)

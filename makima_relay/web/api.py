@@ -103,6 +103,7 @@ class Api:
             "listening": self.health.listening,
             "databaseWritable": (yield self.health.writable()),
             "upstreamConnected": self.upstream.live,
+            "outboxHasRoom": self.engine.relay.has_room_for_reports,
         }
         ready = all(answer.values())
         return json_answer(request, {"ready": ready, **answer}, 200 if ready else 503)

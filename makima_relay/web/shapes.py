@@ -28,6 +28,7 @@ def status(relay: Relay, upstream: Upstream, agent_name: str, uptime: float) -> 
     :param uptime: seconds since the start.
     """
     connector = upstream.connector
+    memory, disk = relay.outbox_bytes
     return {
         "status": _STATUS_WORDS.get(connector.state, "connecting"),
         "agentName": agent_name,
@@ -46,6 +47,8 @@ def status(relay: Relay, upstream: Upstream, agent_name: str, uptime: float) -> 
             "attempt": connector.attempt,
             "nextAttemptAt": rfc3339(connector.next_attempt_at),
             "outbox": relay.reports_waiting,
+            "outboxBytes": {"memory": memory, "disk": disk},
+            "outboxHasRoom": relay.has_room_for_reports,
         },
     }
 

@@ -19,6 +19,7 @@ from makima_relay.core.effects import (
     SaveTask,
 )
 from makima_relay.core.journal import MOST_ENTRIES, Entry
+from makima_relay.core.outbox import Backlog
 from makima_relay.core.state import Snapshot, StoredDaemon, StoredTask
 from makima_relay.core.tasks import Task, TaskStatus
 
@@ -113,9 +114,19 @@ class ModelStore:
                 for each in self.daemons.values()
                 if each.draining or each.daemon_id in with_tasks
             ),
-            reports=tuple(sorted(self.reports.items())),
+            backlog=self._backlog(),
             entries=tuple(self.entries),
         )
+
+    def _backlog(self) -> Backlog:
+        if not self.reports:
+            return Backlog()
+        size = sum(map(len, self.reports.values()))
+        return Backlog(min(self.reports), max(self.reports), len(self.reports), size)
+
+    def page(self, after: int, up_to: int) -> list[tuple[int, bytes]]:
+        """The reports with a number in a range, two at a time."""
+        return [(number, self.reports[number]) for number in sorted(self.reports) if after < number <= up_to][:2]
 
     def _stored(self, task: Task) -> StoredTask:
         commands = tuple(payload for key, payload in self.commands if key == task.key)
@@ -126,11 +137,13 @@ class ModelQueue:
     """Commits first, then performs, as ``engine.py`` and ``commits.py`` do; a commit takes as long as the test likes.
 
     :param perform: does one effect that is not saved.
+    :param stored: told up to which number reports are in the store that were to be kept.
     """
 
-    def __init__(self, store: ModelStore, perform: Callable[[Effect], None]) -> None:
+    def __init__(self, store: ModelStore, perform: Callable[[Effect], None], stored: Callable[[int], None]) -> None:
         self.store = store
         self._perform = perform
+        self._stored = stored
         self._queue: deque[Effect] = deque()
         self._lingering: list[Saved] = []
         self._batch: list[Saved] = []
@@ -170,12 +183,15 @@ class ModelQueue:
     def committed(self) -> None:
         """The commit that is under way succeeds."""
         self.store.commit(self._batch)
-        self._batch = []
+        batch, self._batch = self._batch, []
         self._perform_some(self._covered)
         while self._queue and not isinstance(self._queue[0], Gate):
             self._pass(self._queue.popleft())
         if self._queue:
             self.commit()
+        for effect in batch:
+            if isinstance(effect, KeepReports):
+                self._stored(effect.reports[-1][0])
 
     def _perform_some(self, number: int) -> None:
         for _ in range(number):

@@ -2,129 +2,218 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.core.outbox import KEEP_AFTER, Outbox
+from makima_relay.core.outbox import KEEP_AFTER, MEMORY_KEPT, Backlog, Outbox
 from tests.core.builders import NOW, examples
 
 
-class OutboxTests(SynchronousTestCase):
-    """Order, acknowledgement, and what is in the database."""
+class OrderTests(SynchronousTestCase):
+    """Numbers, sending, acknowledgement."""
 
-    def test_reports_are_numbered_in_order(self) -> None:
-        """From 1, and they stay until acknowledged."""
+    def filled(self, *payloads: bytes) -> Outbox:
+        """An outbox with reports that wait."""
         outbox = Outbox()
-        self.assertEqual([outbox.add(b"a", NOW), outbox.add(b"bc", NOW), outbox.add(b"d", NOW)], [1, 2, 3])
-        self.assertEqual(list(outbox), [(1, b"a"), (2, b"bc"), (3, b"d")])
-        self.assertEqual((len(outbox), outbox.size), (3, 4))
+        for payload in payloads:
+            outbox.add(payload, NOW)
+        return outbox
 
-    def test_what_an_earlier_run_left_goes_first(self) -> None:
-        """Its numbers are taken; new ones are greater."""
-        outbox = Outbox([(5, b"a"), (9, b"b")])
-        self.assertEqual(outbox.add(b"c", NOW), 10)
-        self.assertEqual(list(outbox), [(5, b"a"), (9, b"b"), (10, b"c")])
-        self.assertEqual(outbox.size, 3)
+    def test_reports_are_numbered_and_taken_in_order(self) -> None:
+        """From 1, and they stay until acknowledged."""
+        outbox = self.filled(b"a", b"bc", b"d")
+        self.assertEqual(list(outbox.take(100)), [(1, b"a"), (2, b"bc"), (3, b"d")])
+        self.assertEqual((len(outbox), outbox.memory, outbox.has_more), (3, 4, False))
+
+    def test_they_are_taken_in_bounded_pieces(self) -> None:
+        """The rest waits."""
+        outbox = self.filled(b"aa", b"bb", b"cc")
+        self.assertEqual(list(outbox.take(3)), [(1, b"aa"), (2, b"bb")])
+        self.assertTrue(outbox.has_more)
+        self.assertEqual(list(outbox.take(3)), [(3, b"cc")])
+
+    def test_the_latest_may_go_at_once_if_nothing_waits_before_it(self) -> None:
+        """Else it takes its turn."""
+        outbox = self.filled(b"a")
+        self.assertTrue(outbox.take_latest())
+        outbox.add(b"b", NOW)
+        outbox.add(b"c", NOW)
+        self.assertFalse(outbox.take_latest())
+        self.assertEqual([number for number, _ in outbox.take(100)], [2, 3])
+
+    def test_a_new_connection_is_sent_what_is_not_acknowledged(self) -> None:
+        """Oldest first, before what was not sent at all."""
+        outbox = self.filled(b"a", b"b", b"c")
+        self.assertEqual(len(list(outbox.take(2))), 2)
+        outbox.acknowledged(1)
+        outbox.begin()
+        self.assertEqual(list(outbox.take(100)), [(2, b"b"), (3, b"c")])
 
     def test_an_acknowledgement_drops_all_up_to_it(self) -> None:
-        """The rest stays in order."""
-        outbox = Outbox()
-        for payload in (b"a", b"bb", b"ccc"):
-            outbox.add(payload, NOW)
-        outbox.acknowledged(2)
-        self.assertEqual(list(outbox), [(3, b"ccc")])
-        self.assertEqual((len(outbox), outbox.size), (1, 3))
-
-    def test_numbers_are_not_used_again(self) -> None:
-        """Also when all is acknowledged."""
-        outbox = Outbox()
-        outbox.add(b"a", NOW)
-        outbox.acknowledged(1)
-        self.assertEqual(outbox.add(b"b", NOW), 2)
+        """The rest stays; an old one changes nothing, and numbers are not used again."""
+        outbox = self.filled(b"a", b"bb", b"ccc")
+        self.assertEqual(len(list(outbox.take(100))), 3)
+        self.assertFalse(outbox.acknowledged(2))
+        self.assertFalse(outbox.acknowledged(1))
+        self.assertEqual((len(outbox), outbox.memory), (1, 3))
+        outbox.acknowledged(3)
+        self.assertEqual(outbox.add(b"d", NOW), 4)
 
     def test_the_database_is_concerned_if_a_kept_report_went(self) -> None:
-        """Kept now, or by an earlier run."""
-        outbox = Outbox([(1, b"a")])
-        outbox.add(b"b", NOW)
-        outbox.add(b"c", NOW, kept=True)
-        outbox.add(b"d", NOW)
-        self.assertEqual([outbox.acknowledged(number) for number in (1, 2, 3, 4)], [True, True, True, False])
-
-    def test_the_database_is_not_concerned_by_reports_in_memory_alone(self) -> None:
-        """Nothing is to be deleted then."""
-        outbox = Outbox()
-        outbox.add(b"a", NOW, kept=True)
-        self.assertTrue(outbox.acknowledged(1))
-        outbox.add(b"b", NOW)
-        self.assertFalse(outbox.acknowledged(2))
-
-    def test_an_old_or_early_acknowledgement_changes_nothing(self) -> None:
-        """One for what is gone already, and one while there is nothing."""
-        outbox = Outbox()
-        self.assertFalse(outbox.acknowledged(7))
-        outbox.add(b"a", NOW, kept=True)
+        """Kept alone, with others, or by an earlier run."""
+        outbox = Outbox(Backlog(1, 1, 1, 5))
+        outbox.add(b"a", NOW)
         outbox.add(b"b", NOW, kept=True)
-        outbox.acknowledged(1)
-        self.assertFalse(outbox.acknowledged(1))
-        self.assertEqual(list(outbox), [(2, b"b")])
+        outbox.add(b"c", NOW)
+        outbox.page_sent(1)
+        self.assertEqual(len(list(outbox.take(100))), 3)
+        self.assertEqual([outbox.acknowledged(number) for number in (1, 3, 4)], [True, True, False])
+
+
+class KeepingTests(SynchronousTestCase):
+    """What goes into the database, and what leaves the memory for it."""
 
     def test_a_report_is_to_be_kept_when_it_has_waited(self) -> None:
         """The oldest that is not kept counts; those behind it go along, and then nothing is left to be kept."""
         outbox = Outbox()
         self.assertIsNone(outbox.next_to_keep())
-        outbox.add(b"a", NOW)
-        outbox.add(b"b", NOW + 1)
-        outbox.add(b"c", NOW + 2)
+        for second, payload in enumerate((b"a", b"b", b"c")):
+            outbox.add(payload, NOW + second)
         self.assertEqual(outbox.next_to_keep(), NOW + KEEP_AFTER)
+        self.assertEqual(len(list(outbox.take(2))), 2)
         outbox.acknowledged(1)
         self.assertEqual(outbox.next_to_keep(), NOW + 1 + KEEP_AFTER)
         self.assertEqual(outbox.take_to_keep(), ((2, b"b"), (3, b"c")))
         self.assertIsNone(outbox.next_to_keep())
         outbox.add(b"d", NOW + 3)
-        outbox.acknowledged(2)
         self.assertEqual(outbox.next_to_keep(), NOW + 3 + KEEP_AFTER)
         self.assertEqual(outbox.take_to_keep(), ((4, b"d"),))
         self.assertEqual(outbox.take_to_keep(), ())
 
-    def test_what_an_earlier_run_left_need_not_be_kept_again(self) -> None:
-        """Its numbers may have gaps."""
-        outbox = Outbox([(5, b"a"), (9, b"b")])
+    def test_what_is_stored_leaves_the_memory_when_there_is_much_of_it(self) -> None:
+        """Then it is read back in its turn, before what is in memory still."""
+        outbox, large = Outbox(), b"x" * (MEMORY_KEPT // 2)
+        for number in range(4):
+            outbox.add(large, NOW + number)
+        outbox.take_to_keep()
+        self.assertEqual(outbox.disk, 4 * len(large))
+        self.assertEqual(outbox.memory, 4 * len(large))
+        outbox.stored(4)
+        self.assertEqual(outbox.memory, MEMORY_KEPT)
+        self.assertEqual(outbox.next_page(), (0, 2))
+        self.assertEqual(list(outbox.take(100)), [])
+        outbox.page_sent(2)
+        self.assertIsNone(outbox.next_page())
+        self.assertEqual([number for number, _ in outbox.take(MEMORY_KEPT)], [3, 4])
+        self.assertTrue(outbox.acknowledged(4))
+        self.assertEqual((outbox.disk, outbox.memory, len(outbox)), (0, 0, 0))
+
+    def test_what_an_earlier_run_left_is_read_back_first(self) -> None:
+        """Its numbers may have gaps; new ones are greater, and it need not be kept again."""
+        outbox = Outbox(Backlog(5, 9, 2, 30))
+        self.assertEqual((len(outbox), outbox.disk, outbox.next_page()), (2, 30, (4, 9)))
         self.assertIsNone(outbox.next_to_keep())
-        outbox.add(b"c", NOW)
+        self.assertEqual(outbox.add(b"c", NOW), 10)
+        self.assertFalse(outbox.take_latest())
         self.assertEqual(outbox.take_to_keep(), ((10, b"c"),))
-
-    @examples(200)
-    @given(st.lists(st.booleans() | st.integers(0, 30) | st.none()))
-    def test_the_outbox_is_a_list_that_is_cut_at_the_front(self, steps: list[bool | int | None]) -> None:
-        """A truth value adds a report, kept or not; a number acknowledges; none has all kept that is not.
-
-        Every kept report that an acknowledgement drops is told of; when none is left in the database, none is told of.
-        """
-        outbox = Outbox()
-        model: list[tuple[int, bytes, bool]] = []
-        for payload, step in zip(_payloads(), steps, strict=False):
-            if step is None:
-                taken = dict(outbox.take_to_keep())
-                self.assertTrue({number for number, _, kept in model if not kept} <= set(taken))
-                self.assertTrue(taken.items() <= {number: payload for number, payload, _ in model}.items())
-                model = [(number, payload, True) for number, payload, _ in model]
-            elif isinstance(step, bool):
-                model.append((outbox.add(payload, NOW, kept=step), payload, step))
-            else:
-                dropped = [kept for number, _, kept in model if number <= step]
-                told = outbox.acknowledged(step)
-                self.assertTrue(told or not any(dropped))
-                self.assertTrue(dropped or not told)
-                model = [each for each in model if each[0] > step]
-            self.assertEqual(list(outbox), [(number, payload) for number, payload, _ in model])
-            self.assertEqual(outbox.size, sum(len(payload) for _, payload, _ in model))
+        outbox.page_sent(9)
+        self.assertEqual(list(outbox.take(100)), [(10, b"c")])
+        outbox.acknowledged(9)
+        self.assertEqual((len(outbox), outbox.disk), (1, 1))
 
 
-def _payloads() -> Iterator[bytes]:
-    number = 0
-    while True:
-        number += 1
-        yield b"x" * (number % 5)
+class AnyOrderTests(SynchronousTestCase):
+    """Against a list of everything that is not acknowledged."""
+
+    @examples(300)
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from(["add", "keep", "store", "send", "page", "begin", "ack"]), st.integers(0, 9))
+        )
+    )
+    def test_everything_is_sent_in_order_on_every_connection(self, steps: list[tuple[str, int]]) -> None:
+        """Reports are large, so that they leave the memory as soon as they are stored."""
+        run = Run()
+        for step, choice in steps:
+            getattr(run, step)(choice)
+            assert run.outbox.memory == len(LARGE) * run.in_memory(), "memory is miscounted"
+        run.begin(0)
+        run.send_all()
+        assert run.sent == sorted(run.left), "not all was sent, or not in order"
+
+
+LARGE = b"x" * (MEMORY_KEPT // 2 + 1)
+
+
+class Run:
+    """One outbox, its store, and one connection after another."""
+
+    def __init__(self) -> None:
+        self.outbox = Outbox()
+        self.left: set[int] = set()
+        self.stored: set[int] = set()
+        self.handed: list[int] = []
+        self.sent: list[int] = []
+
+    def in_memory(self) -> int:
+        """How many reports the outbox has in memory."""
+        return len(self.outbox._sent) + len(self.outbox._waiting)
+
+    def add(self, choice: int) -> None:
+        """Another report comes; it may be its turn at once."""
+        number = self.outbox.add(LARGE, NOW)
+        self.left.add(number)
+        if choice > 4 and self.outbox.take_latest():
+            self.count(number)
+
+    def keep(self, choice: int) -> None:
+        """All is handed to the store."""
+        self.handed += [number for number, _ in self.outbox.take_to_keep()]
+
+    def store(self, choice: int) -> None:
+        """The store has what it was handed."""
+        self.stored.update(self.handed)
+        if self.handed:
+            self.outbox.stored(self.handed[-1])
+        self.handed = []
+
+    def send(self, choice: int) -> None:
+        """A piece is sent."""
+        for number, _ in self.outbox.take(choice * len(LARGE)):
+            self.count(number)
+
+    def page(self, choice: int) -> None:
+        """A page is read back, of one report or more."""
+        page = self.outbox.next_page()
+        if page is None:
+            return
+        after, up_to = page
+        numbers = [number for number in sorted(self.stored & self.left) if after < number <= up_to][: choice + 1]
+        assert numbers, "there is nothing to be read back"
+        for number in numbers:
+            self.count(number)
+        self.outbox.page_sent(numbers[-1])
+
+    def count(self, number: int) -> None:
+        """A report is sent: after all before it, once."""
+        assert not self.sent or number == self.sent[-1] + 1, "out of order"
+        self.sent.append(number)
+
+    def begin(self, choice: int) -> None:
+        """A new connection."""
+        self.outbox.begin()
+        self.sent = []
+
+    def ack(self, choice: int) -> None:
+        """The server has some of what was sent."""
+        if self.sent:
+            number = self.sent[min(choice, len(self.sent) - 1)]
+            self.outbox.acknowledged(number)
+            self.left = {each for each in self.left if each > number}
+
+    def send_all(self) -> None:
+        """Whatever is left is sent."""
+        while self.outbox.has_more:
+            self.page(9)
+            self.send(9)

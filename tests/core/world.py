@@ -18,8 +18,10 @@ from makima_relay.core.effects import (
     ForgetReports,
     KeepReport,
     KeepReports,
+    LoadReports,
     RecallTasks,
     SaveTask,
+    SendMore,
     SendToDaemon,
     SendUpstream,
 )
@@ -86,8 +88,8 @@ class World:
 
     def begin(self, store: ModelStore) -> None:
         """Start a relay on what the store has."""
-        self.queue = ModelQueue(store, self._perform)
-        self.questions: deque[tuple[str, ...]] = deque()
+        self.queue = ModelQueue(store, self._perform, self._reports_stored)
+        self.questions: deque[RecallTasks | LoadReports | SendMore] = deque()
         self.ended: list[int] = []
         self.kept = dict(store.reports)
         self.waited: dict[int, bytes] = {}
@@ -142,7 +144,21 @@ class World:
             return False
         return True
 
-    def _answer(self, asked: tuple[str, ...]) -> None:
+    def _reports_stored(self, up_to: int) -> None:
+        self.told(self.relay.reports_stored(up_to))
+
+    def _answer(self, question: RecallTasks | LoadReports | SendMore) -> None:
+        match question:
+            case RecallTasks(task_ids):
+                self._answer_recall(task_ids)
+            case LoadReports(connection, after, up_to):
+                page = self.queue.store.page(after, up_to)
+                end = page[-1][0] if len(page) == 2 else up_to
+                self.told(self.relay.reports_loaded(connection, page, end))
+            case SendMore(connection):
+                self.told(self.relay.more_wanted(connection))
+
+    def _answer_recall(self, asked: tuple[str, ...]) -> None:
         found = self.queue.store.recall(asked)
         assert all(task.finished for task in found), "an unfinished task was not in mind"
         self.told(self.relay.tasks_recalled(asked, found, self.now))
@@ -168,8 +184,8 @@ class World:
             case CloseDaemon(connection):
                 self.links.discard(connection)
                 self.ended.append(connection)
-            case RecallTasks(task_ids):
-                self.questions.append(task_ids)
+            case RecallTasks() | LoadReports() | SendMore():
+                self.questions.append(effect)
 
     def daemon_on(self, connection: int) -> ModelDaemon:
         """The daemon that a connection belongs or belonged to."""
@@ -286,9 +302,8 @@ class World:
         assert sorted(again.active_tasks()) == sorted(self.relay.active_tasks())
         assert again.total_finished == self.relay.total_finished
         assert again._state._commands == self.relay._state._commands
-        assert list(again._state.outbox) == [
-            each for each in self.relay._state.outbox if each[0] in self.kept or each[0] in self.waited
-        ]
+        arrived = self.relay._state.outbox.acknowledged_up_to
+        assert set(store.reports) == {number for number in {*self.kept, *self.waited} if number > arrived}
         assert {each for each, daemon in self.daemons.items() if daemon.draining} == {
             each for each, daemon in store.daemons.items() if daemon.draining
         }

@@ -12,6 +12,7 @@ from twisted.internet.defer import gatherResults, inlineCallbacks
 from twisted.trial.unittest import TestCase
 
 from makima_relay.core.effects import KeepReport
+from makima_relay.core.outbox import Backlog
 from makima_relay.ports import StoreUnavailableError
 from makima_relay.store import SQLiteStore
 from makima_relay.store.database import open_database
@@ -52,7 +53,8 @@ class StoreTests(TestCase):
         snapshot = yield self.store.snapshot()
         self.assertEqual([stored.task.key for stored in snapshot.tasks], [2])
         self.assertEqual((snapshot.next_key, snapshot.total_finished), (3, 0))
-        self.assertEqual((snapshot.reports, snapshot.entries), (((7, b"r"),), (entry(1).entry,)))
+        self.assertEqual((snapshot.backlog, snapshot.entries), (Backlog(7, 7, 1, 1), (entry(1).entry,)))
+        self.assertEqual((yield self.store.reports(0, 9, 100)), ([(7, b"r")], 9))
         self.assertEqual((yield self.store.recall(["t1", "nobody"])), [task])
         rows, total = yield self.store.page(Filter(), 1, 1)
         self.assertEqual(([row.task for row in rows], total), ([task], 2))

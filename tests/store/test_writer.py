@@ -6,10 +6,12 @@ import sqlite3
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.core.effects import ForgetCommands, ForgetReports, KeepCommand, KeepReport
+from makima_relay.core.effects import ForgetCommands, ForgetReports, KeepCommand, KeepReport, KeepReports
+from makima_relay.core.outbox import Backlog
 from makima_relay.core.state import StoredDaemon, StoredTask
 from makima_relay.core.tasks import TaskStatus
 from makima_relay.store import reader
+from makima_relay.store.reader import read_reports
 from makima_relay.store.writer import can_pass
 from tests.store.case import StoreTestCase, entry, finished, make_task, save, save_daemon
 
@@ -95,7 +97,7 @@ class TaskTests(StoreTestCase):
         self.write(KeepReport(1, b"first"))
         self.assertRaises(sqlite3.IntegrityError, self.write, save(make_task(1)), KeepReport(1, b"again"))
         snapshot = self.reopen()
-        self.assertEqual((snapshot.tasks, snapshot.reports), ((), ((1, b"first"),)))
+        self.assertEqual((snapshot.tasks, snapshot.backlog), ((), Backlog(1, 1, 1, 5)))
 
 
 class CommandTests(StoreTestCase):
@@ -133,13 +135,29 @@ class ReportTests(StoreTestCase):
     def test_reports_are_taken_up_oldest_first(self) -> None:
         """By number, byte for byte."""
         self.write(KeepReport(10, b"\x00\xff"), KeepReport(9, "ä".encode()))
-        self.assertEqual(self.reopen().reports, ((9, "ä".encode()), (10, b"\x00\xff")))
+        self.assertEqual(self.reopen().backlog, Backlog(9, 10, 2, 4))
+        self.assertEqual(self.read(read_reports, 0, 10, 100), ([(9, "ä".encode()), (10, b"\x00\xff")], 10))
+
+    def test_reports_are_read_back_in_pages(self) -> None:
+        """Of about so many bytes, above one number and up to another; what was left out is told."""
+        self.write(KeepReports(tuple((number, b"xx") for number in range(1, 8))))
+        self.reopen()
+        self.assertEqual(self.read(read_reports, 2, 6, 3), ([(3, b"xx"), (4, b"xx")], 4))
+        self.assertEqual(self.read(read_reports, 4, 6, 100), ([(5, b"xx"), (6, b"xx")], 6))
+        self.assertEqual(self.read(read_reports, 7, 9, 100), ([], 9))
+
+    def test_a_report_that_was_kept_alone_may_be_among_those_that_waited(self) -> None:
+        """In the same batch or later; it is kept once."""
+        self.write(KeepReport(2, b"2"), KeepReports(((1, b"1"), (2, b"2"))))
+        self.write(KeepReports(((2, b"2"), (3, b"3"))))
+        self.reopen()
+        self.assertEqual(self.read(read_reports, 0, 9, 100)[0], [(1, b"1"), (2, b"2"), (3, b"3")])
 
     def test_acknowledged_reports_are_gone(self) -> None:
         """Up to and with the number, and those of the same batch too."""
         self.write(KeepReport(1, b"1"), KeepReport(2, b"2"))
         self.write(KeepReport(3, b"3"), ForgetReports(1), KeepReport(4, b"4"), ForgetReports(3))
-        self.assertEqual(self.reopen().reports, ((4, b"4"),))
+        self.assertEqual(self.reopen().backlog, Backlog(4, 4, 1, 1))
 
 
 class DaemonTests(StoreTestCase):

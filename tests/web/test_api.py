@@ -44,6 +44,8 @@ class StatusTests(ApiTestCase):
                     "attempt": 0,
                     "nextAttemptAt": None,
                     "outbox": 0,
+                    "outboxBytes": {"memory": 0, "disk": 0},
+                    "outboxHasRoom": True,
                 },
             },
         )

@@ -33,7 +33,13 @@ class HealthTests(ApiTestCase):
         self.assertEqual(answer.status, 503)
         self.assertEqual(
             answer.json,
-            {"ready": False, "listening": True, "databaseWritable": True, "upstreamConnected": False},
+            {
+                "ready": False,
+                "listening": True,
+                "databaseWritable": True,
+                "upstreamConnected": False,
+                "outboxHasRoom": True,
+            },
         )
         self.go_live()
         self.assertTrue(self.get("/readyz")["ready"])

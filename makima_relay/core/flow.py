@@ -1,0 +1,130 @@
+"""How reports flow to the server: in order, in bounded pieces, and no faster than they can go on.
+
+When the server does not keep up, or the outbox is full, each daemon is held when it next sends something: it is not
+read until there is room again. Nothing is dropped (``protocol.md``, *Nothing is lost*).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from makima_relay.core import effects
+from makima_relay.core.outbox import MEMORY_LIMIT, Outbox
+
+#: Bytes of backlog that are sent in one piece, and that are read back from the database at a time.
+PIECE: Final = 256 << 10
+PAGE: Final = 1 << 20
+
+
+class Flow:
+    """Decides what is sent to the server next, and who is held.
+
+    :param limit: bytes of reports in the database above which daemons are held.
+    :param outbox: the reports.
+    :param note: has something done.
+    :ivar upstream: the number of the live upstream connection, or none.
+    :ivar held: the connections of daemons that are not read.
+    """
+
+    def __init__(self, limit: int, outbox: Outbox, note: Callable[[effects.Effect], None]) -> None:
+        self._limit = limit
+        self._outbox = outbox
+        self._note = note
+        self._congested = False
+        self._loading = False
+        self.upstream: int | None = None
+        self.held: set[int] = set()
+
+    def upstream_ready(self, connection: int) -> None:
+        """A new connection is sent all that the server may not have, oldest first."""
+        self.upstream = connection
+        self._congested = self._loading = False
+        self._outbox.begin()
+        self.send_on()
+
+    def upstream_lost(self) -> None:
+        """Nothing can be sent; what comes is kept."""
+        self.upstream = None
+        self._congested = self._loading = False
+        self.release()
+
+    def congested(self) -> None:
+        """The server takes no more for now."""
+        self._congested = True
+
+    def drained(self) -> None:
+        """The server takes more again."""
+        self._congested = False
+        self.send_on()
+        self.release()
+
+    # -------------------------------------------------------------------------------------------------- sending
+
+    def report_added(self, number: int, payload: bytes) -> None:
+        """Send the report that was added last, if it is its turn."""
+        if self.upstream is not None and not self._congested and self._outbox.take_latest():
+            self._note(effects.SendUpstream(self.upstream, payload, number))
+
+    def send_on(self) -> None:
+        """Send the next piece of what waits."""
+        if self.upstream is None or self._congested or self._loading:
+            return
+        page = self._outbox.next_page()
+        if page is not None:
+            self._loading = True
+            self._note(effects.LoadReports(self.upstream, *page, PAGE))
+            return
+        for number, payload in self._outbox.take(PIECE):
+            self._note(effects.SendUpstream(self.upstream, payload, number))
+        if self._outbox.has_more:
+            self._note(effects.SendMore(self.upstream))
+
+    def loaded(self, connection: int, reports: Sequence[tuple[int, bytes]], up_to: int) -> None:
+        """Send what was read back.
+
+        :param connection: the connection that it was read for; if that is gone, it is of no use.
+        :param reports: as (number, payload), oldest first.
+        :param up_to: no report up to this number was left out.
+        """
+        if connection != self.upstream:
+            return
+        self._loading = False
+        for number, payload in reports:
+            if number > self._outbox.acknowledged_up_to:
+                self._note(effects.SendUpstream(connection, payload, number))
+        self._outbox.page_sent(up_to)
+        if self._outbox.has_more:
+            self._note(effects.SendMore(connection))
+
+    # -------------------------------------------------------------------------------------------------- holding
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the outbox takes reports at all."""
+        return self._outbox.memory <= MEMORY_LIMIT and self._outbox.disk < self._limit
+
+    def hold_if_needed(self, connection: int) -> bool:
+        """Hold a daemon that has just sent something, if there is no room for more.
+
+        :return: whether it is held.
+        """
+        if not self._congested and self.has_room:
+            return False
+        if connection not in self.held:
+            self.held.add(connection)
+            self._note(effects.HoldDaemon(connection))
+        return True
+
+    def release(self) -> None:
+        """Read the daemons again, when there is room for a good while."""
+        outbox = self._outbox
+        if (
+            self.held
+            and not self._congested
+            and outbox.memory <= MEMORY_LIMIT // 2
+            and outbox.disk <= self._limit * 0.9
+        ):
+            for connection in sorted(self.held):
+                self._note(effects.ReleaseDaemon(connection))
+            self.held.clear()

@@ -1,0 +1,136 @@
+"""Nothing goes faster to the server than it takes it, and nobody is read faster than that."""
+
+from __future__ import annotations
+
+from makima_relay.core.effects import HoldDaemon, LoadReports, ReleaseDaemon, SendMore, SendUpstream
+from makima_relay.core.flow import PAGE, PIECE
+from makima_relay.core.outbox import MEMORY_LIMIT
+from makima_relay.core.state import Policy
+from makima_relay.core.tasks import TaskStatus
+from tests.core.builders import AT, D1, NOW, SERVER, of_kind, relayed, wire
+from tests.core.cases import RelayTestCase
+
+
+class CongestionTests(RelayTestCase):
+    """The server takes no more for a while."""
+
+    def setUp(self) -> None:
+        """Have a server that is congested, and two daemons."""
+        super().setUp()
+        self.start()
+        self.connect_server()
+        self.join()
+        self.join("m2")
+        self.relay.upstream_congested()
+
+    def test_daemons_are_held_each_when_it_next_sends(self) -> None:
+        """Once; what was read nevertheless waits."""
+        first, second = wire("news", n=1), wire("news", n=2)
+        self.assertEqual(self.report(1, first), [HoldDaemon(1)])
+        self.assertEqual(self.report(1, second), [])
+        self.assertEqual(self.report(2, wire("heartbeat")), [HoldDaemon(2)])
+        decided = self.relay.upstream_drained()
+        expected = [*relayed(first), *relayed(second, 2), ReleaseDaemon(1), ReleaseDaemon(2)]
+        self.assertEqual(decided, expected)
+        third = wire("news", n=3)
+        self.assertEqual(self.report(1, third), relayed(third, 3))
+
+    def test_a_lost_server_congests_nobody(self) -> None:
+        """What comes is kept for the next."""
+        self.report(1, wire("news"))
+        self.assertIn(ReleaseDaemon(1), self.relay.upstream_lost(NOW, "gone"))
+        self.assertEqual(self.report(1, wire("news")), [])
+
+    def test_a_daemon_that_is_held_is_not_silent(self) -> None:
+        """It is healthy until it was heard again, or had the time to be."""
+        self.report(1, wire("news"))
+        daemon = self.relay.daemon(D1)
+        assert daemon is not None
+        self.assertTrue(self.relay.healthy(daemon, NOW + 1000))
+        self.relay.upstream_drained()
+        self.spawn("t", NOW + 1000)
+        self.assertEqual(self.known("t").status, TaskStatus.DISPATCHED)
+        self.report(1, wire("news"), NOW + 1001)
+        self.assertFalse(self.relay.healthy(daemon, NOW + 2000))
+
+    def test_a_daemon_that_leaves_is_not_held_any_more(self) -> None:
+        """Its connection is nobody's."""
+        self.report(1, wire("news"))
+        self.relay.daemon_lost(1, "gone", NOW)
+        self.assertEqual(of_kind(self.relay.upstream_drained(), ReleaseDaemon), [])
+
+
+class PieceTests(RelayTestCase):
+    """A backlog does not go all at once."""
+
+    def test_a_backlog_in_memory_goes_in_pieces(self) -> None:
+        """Others have their turn between them, and what comes meanwhile goes behind."""
+        self.start()
+        self.join()
+        large = [wire("news", n=number, text="x" * (PIECE // 2)) for number in range(3)]
+        for payload in large:
+            self.report(1, payload)
+        decided = self.relay.upstream_ready(SERVER, NOW)[2:]
+        self.assertEqual(decided, [*relayed(large[0]), *relayed(large[1], 2), SendMore(SERVER)])
+        fresh = wire("news", n=9)
+        self.assertEqual(self.report(1, fresh), [])
+        self.assertEqual(self.relay.more_wanted(SERVER), [*relayed(large[2], 3), *relayed(fresh, 4)])
+
+    def test_pieces_for_a_connection_that_is_gone_are_not_sent(self) -> None:
+        """Neither from memory nor from the database."""
+        self.start()
+        self.connect_server()
+        self.relay.upstream_lost(NOW, "gone")
+        self.assertEqual(self.relay.more_wanted(SERVER), [])
+        self.assertEqual(self.relay.reports_loaded(SERVER, [(1, b"a")], 1), [])
+
+
+class FullTests(RelayTestCase):
+    """The outbox has no room for more."""
+
+    def fill(self, size: int, times: int, seconds: float = 0.0) -> list[object]:
+        """Have a daemon report much."""
+        decided: list[object] = []
+        for _ in range(times):
+            decided += self.report(1, wire("news", text="x" * size), NOW + seconds)
+        return decided
+
+    def test_a_full_memory_holds_daemons_until_the_database_has_its_part(self) -> None:
+        """All goes there at once, and half of the memory must be free before they are read again."""
+        self.start()
+        self.join()
+        self.assertEqual(self.fill(MEMORY_LIMIT // 4, 4), [HoldDaemon(1)])
+        self.assertFalse(self.relay.has_room_for_reports)
+        (kept,) = self.relay.time_passed(NOW, AT)
+        self.assertEqual(self.relay.outbox_bytes[1], sum(len(payload) for _, payload in kept.reports))
+        self.assertEqual(self.relay.reports_stored(4), [ReleaseDaemon(1)])
+        self.assertTrue(self.relay.has_room_for_reports)
+        self.assertEqual(self.relay.reports_waiting, 4)
+
+    def test_at_the_limit_of_the_database_daemons_are_held_until_the_server_has_taken_some(self) -> None:
+        """``--outbox-limit``; what was read is kept all the same."""
+        self.start(Policy(outbox_limit=2_000))
+        self.join()
+        self.assertEqual(self.fill(900, 2), [])
+        self.relay.time_passed(NOW + 1, AT + 1)
+        self.assertEqual(self.fill(900, 1, 1), [])
+        self.relay.time_passed(NOW + 2, AT + 2)
+        self.assertEqual(self.fill(900, 1, 2), [HoldDaemon(1)])
+        self.assertFalse(self.relay.has_room_for_reports)
+        self.assertEqual(len(of_kind(self.relay.upstream_ready(SERVER, NOW), SendUpstream)), 5)
+        self.assertEqual(of_kind(self.relay.acknowledged(1), ReleaseDaemon), [])
+        self.assertEqual(of_kind(self.relay.acknowledged(2), ReleaseDaemon), [ReleaseDaemon(1)])
+
+    def test_what_left_the_memory_is_read_back_before_the_rest(self) -> None:
+        """A page at a time, and in order."""
+        self.start()
+        self.join()
+        self.fill(MEMORY_LIMIT // 4 - 1_000, 5)
+        self.relay.time_passed(NOW, AT)
+        self.relay.reports_stored(5)
+        (load,) = of_kind(self.relay.upstream_ready(SERVER, NOW), LoadReports)
+        self.assertEqual((load.after, load.size), (0, PAGE))
+        decided = self.relay.reports_loaded(SERVER, [(1, b"a")], load.up_to)
+        self.assertEqual(decided, [SendUpstream(SERVER, b"a", 1), SendMore(SERVER)])
+        (rest,) = of_kind(self.relay.more_wanted(SERVER), SendUpstream)
+        self.assertEqual(rest.number, load.up_to + 1)
