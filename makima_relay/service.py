@@ -25,6 +25,7 @@ from makima_relay.endpoints import StartError, client_endpoint, server_endpoint
 from makima_relay.engine import Engine
 from makima_relay.exits import end_well_on_signals, exit_with, stop
 from makima_relay.health import Health
+from makima_relay.housekeeping import Housekeeper
 from makima_relay.listener import Listener
 from makima_relay.redaction import redactor
 from makima_relay.settings import Settings, SettingsError, daemon_endpoint, load, secrets_of, shown_url
@@ -71,6 +72,7 @@ class RelayService(Service):
         self._daemons: DaemonFactory | None = None
         self._engine: Engine | None = None
         self._upstream: Upstream | None = None
+        self._housekeeper: Housekeeper | None = None
 
     # ------------------------------------------------------------------------------------------------- starting
 
@@ -114,6 +116,8 @@ class RelayService(Service):
         engine.start()
         yield self._open_ports(self._listener)
         health.opened(self._ports)
+        self._housekeeper = Housekeeper(self._store, self._clock, settings.task_retention)
+        self._housekeeper.start()
         upstream.connector.connect()
 
     def _make_daemons(self, engine: Engine) -> DaemonFactory:
@@ -193,6 +197,8 @@ class RelayService(Service):
 
     @inlineCallbacks
     def _stop(self) -> Any:
+        if self._housekeeper is not None:
+            self._housekeeper.stop()
         yield DeferredList([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
         if self._engine is None or self._daemons is None or self._upstream is None or self._listener is None:
             return

@@ -57,6 +57,7 @@ class Settings:
     max_message_size: int = 16 << 20
     max_daemons: int = 10_000
     outbox_limit: int = 1 << 30
+    task_retention: float = 30 * 86_400.0
     upstream_ca: Path | None = None
 
 
@@ -113,6 +114,12 @@ def _seconds(text: str) -> float:
     if not math.isfinite(value) or value <= 0:
         raise ValueError(text)
     return value
+
+
+def _duration(text: str) -> float:
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    return _seconds(str(_seconds(number) * units[unit]))
 
 
 def _count(text: str) -> int:
@@ -281,6 +288,13 @@ SETTINGS: tuple[Setting, ...] = (
         "bytes above 0, or with KiB, MiB, GiB",
         "1GiB",
         "reports that the server may not have; above it daemons are not read",
+    ),
+    Setting(
+        "task-retention",
+        _duration,
+        "seconds above 0, or with s, m, h, d",
+        "30d",
+        "that a finished task is kept",
     ),
     Setting("upstream-ca", _path, "a file of PEM certificates", None, "trusted for wss:// instead of the system's"),
 )

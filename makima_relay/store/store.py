@@ -57,8 +57,21 @@ class SQLiteStore:
         """Write something that changes nothing; fails like :meth:`commit`."""
         return self._write(writer.prove)
 
-    def _write(self, interaction: Callable[..., None], *args: Any) -> Deferred[None]:
-        done: Deferred[None] = self._writer.runInteraction(interaction, *args)
+    def prune(self, finished_before: float, most: int) -> Deferred[int]:
+        """See :meth:`makima_relay.housekeeping.PrunedStore.prune`."""
+        return self._write(writer.prune, finished_before, most)
+
+    def give_back_pages(self, most: int) -> Deferred[bool]:
+        """See :meth:`makima_relay.housekeeping.PrunedStore.give_back_pages`."""
+        return self._write(writer.give_back_pages, most)
+
+    def cut_log(self) -> Deferred[None]:
+        """See :meth:`makima_relay.housekeeping.PrunedStore.cut_log`."""
+        done: Deferred[None] = self._writer.runWithConnection(writer.cut_log)
+        return done.addErrback(_classify)
+
+    def _write(self, interaction: Callable[..., _T], *args: Any) -> Deferred[_T]:
+        done: Deferred[_T] = self._writer.runInteraction(interaction, *args)
         return done.addErrback(_classify)
 
     def recall(self, task_ids: Sequence[str]) -> Deferred[list[Task]]:

@@ -30,6 +30,14 @@ _SAVE_DAEMON = """
 """
 
 
+_FORGET_TASK = (
+    "DELETE FROM commands WHERE task = ?",
+    "DELETE FROM task_events WHERE task = ?",
+    "DELETE FROM task_messages WHERE task = ?",
+    "DELETE FROM tasks WHERE key = ?",
+)
+
+
 def write(cursor: Any, batch: Sequence[effects.Saved]) -> None:
     """Write a batch inside a transaction that the caller commits.
 
@@ -135,6 +143,28 @@ def _write_journal(cursor: Any, saves: Sequence[effects.SaveEntry]) -> None:
 def prove(cursor: Any) -> None:
     """Write something that changes nothing, to see whether the database can be written."""
     cursor.execute("UPDATE meta SET value = value WHERE name = 'machine_id'")
+
+
+def prune(cursor: Any, finished_before: float, most: int) -> int:
+    """Delete the oldest tasks that finished before a time; see :meth:`makima_relay.housekeeping.PrunedStore.prune`."""
+    rows = cursor.execute(
+        "SELECT key FROM tasks WHERE finished_at < ? ORDER BY finished_at LIMIT ?", [finished_before, most]
+    ).fetchall()
+    for statement in _FORGET_TASK:
+        cursor.executemany(statement, rows)
+    return len(rows)
+
+
+def give_back_pages(cursor: Any, most: int) -> bool:
+    """Give freed pages back; see :meth:`makima_relay.housekeeping.PrunedStore.give_back_pages`."""
+    # The statement gives back one page a step, and execute() makes only the first step of one without columns.
+    cursor.executescript(f"PRAGMA incremental_vacuum({int(most)});")
+    return bool(cursor.execute("PRAGMA freelist_count").fetchone()[0])
+
+
+def cut_log(connection: Any) -> None:
+    """Bring the write-ahead log into the database and cut it, unless somebody reads from it."""
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 #: SQLite's reasons that can pass by themselves: primary result codes.

@@ -12,7 +12,7 @@ from makima_relay.core.state import StoredDaemon, StoredTask
 from makima_relay.core.tasks import TaskStatus
 from makima_relay.store import reader
 from makima_relay.store.reader import read_reports
-from makima_relay.store.writer import can_pass
+from makima_relay.store.writer import can_pass, cut_log, give_back_pages, prune
 from tests.store.case import StoreTestCase, entry, finished, make_task, save, save_daemon
 
 
@@ -246,3 +246,36 @@ class CauseTests(SynchronousTestCase):
         """They come from the program and not from SQLite."""
         self.assertFalse(can_pass(sqlite3.ProgrammingError("closed")))
         self.assertFalse(can_pass(ValueError("no")))
+
+
+class PruneTests(StoreTestCase):
+    """Old tasks go, and what they took."""
+
+    def test_the_oldest_finished_tasks_go_with_all_that_is_known_of_them(self) -> None:
+        """So many at a time; those that are not finished, or not long, stay."""
+        for key in range(1, 6):
+            self.write(save(make_task(key), message=b"m"), save(finished(make_task(key))))
+        self.write(save(make_task(9), message=b"m"))
+        finished_at = finished(make_task(1)).finished_at
+        assert finished_at is not None
+        self.assertEqual(self.read(prune, finished_at, 100), 0)
+        self.assertEqual([self.read(prune, finished_at + 1, 3) for _ in range(3)], [3, 2, 0])
+        self.connection.commit()
+        self.assertEqual([stored.task.key for stored in self.reopen().tasks], [9])
+        for table, rows in (("tasks", 1), ("task_messages", 1), ("task_events", 1)):
+            self.assertEqual(self.connection.execute(f"SELECT count(*) FROM {table}").fetchone(), (rows,), table)
+        self.assertEqual(self.connection.execute("SELECT sum(tasks) FROM task_counts").fetchone(), (1,))
+        self.assertEqual(self.reopen().total_finished, 5)
+
+    def test_freed_pages_are_given_back(self) -> None:
+        """The file gets smaller, a few pages at a time."""
+        for key in range(1, 21):
+            self.write(save(make_task(key), message=b"m" * 20_000), save(finished(make_task(key))))
+        before = self.connection.execute("PRAGMA page_count").fetchone()[0]
+        self.read(prune, 1e12, 100)
+        self.connection.commit()
+        self.assertTrue(self.read(give_back_pages, 10))
+        self.assertEqual(self.connection.execute("PRAGMA page_count").fetchone()[0], before - 10)
+        self.assertFalse(self.read(give_back_pages, 10_000))
+        cut_log(self.connection)
+        self.assertEqual(self.path.with_name(f"{self.path.name}-wal").stat().st_size, 0)

@@ -29,6 +29,8 @@ CREATE TABLE tasks (
 
 CREATE INDEX tasks_by_status ON tasks (status, position);
 CREATE INDEX tasks_by_daemon ON tasks (daemon_id, position);
+-- For pruning: the oldest finished tasks first.
+CREATE INDEX tasks_by_finish ON tasks (finished_at) WHERE finished_at IS NOT NULL;
 
 -- The whole spawnTask of each task; adopted tasks have none.
 CREATE TABLE task_messages (
