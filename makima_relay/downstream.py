@@ -24,6 +24,10 @@ from makima_relay.websocket import (
     protocol_options,
 )
 
+#: Bytes that may wait in the transport before a daemon counts as slow, and that may then wait beyond one message.
+_BUFFER_SIZE = 64 << 10
+BACKED_UP_LIMIT = 16 << 20
+
 
 @attrs.frozen(kw_only=True)
 class DownstreamOptions:
@@ -52,6 +56,8 @@ class DaemonProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[mis
     _connection: int | None = None
     _header_key: str | None = None
     _auth_timer: IDelayedCall | None = None
+    _congested = False
+    _backed_up = 0
 
     def onConnect(self, request: ConnectionRequest) -> None:
         """Keep the key that may come with the upgrade request."""
@@ -99,6 +105,7 @@ class DaemonProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[mis
             return
         # Pings of many daemons that came at once, as after a restart, are spread over the interval.
         self.keep_alive(first=self.keepalive[0] * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+        self.report_congestion(self._now_congested, self._drained, _BUFFER_SIZE)
         self._connection = self.factory.engine.daemon_joined(self, decision, shown_address(self.transport.getPeer()))
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -111,8 +118,23 @@ class DaemonProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[mis
         self.factory.engine.noted("daemon_rejected", f"a daemon was turned away: {reason}", address=address)
 
     def send(self, payload: bytes) -> None:
-        """See :meth:`makima_relay.ports.DaemonLink.send`."""
+        """See :meth:`makima_relay.ports.DaemonLink.send`.
+
+        A daemon that does not take what it is sent is dropped before that fills the memory; its tasks are orphaned.
+        """
         self.send_text(payload)
+        if self._congested:
+            self._backed_up += len(payload)
+            if self._backed_up > self.factory.options.max_message_size + BACKED_UP_LIMIT:
+                self.lost_because = "it does not take what it is sent"
+                self.drop()
+
+    def _now_congested(self) -> None:
+        self._congested = True
+
+    def _drained(self) -> None:
+        self._congested = False
+        self._backed_up = 0
 
     def pong_received(self, payload: bytes) -> None:
         """A pong is a sign of life."""

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
-import attrs
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
-from twisted.internet.interfaces import IPushProducer
-from zope.interface import implementer
 
 from makima_relay.clock import Clock
 from makima_relay.connector_options import ConnectorOptions
@@ -29,22 +25,6 @@ class LinkOwner(Protocol):
 
     def closed(self, protocol: ServerProtocol, reason: str) -> None:
         """The connection is gone."""
-
-
-#: Bytes that may wait in the transport before the server counts as slow: enough that it never waits for the relay.
-_BUFFER_SIZE = 1 << 20
-
-
-@implementer(IPushProducer)
-@attrs.frozen
-class _Congestion:
-    """What a transport takes for the producer of all that is written to it."""
-
-    pauseProducing: Callable[[], None]
-    resumeProducing: Callable[[], None]
-
-    def stopProducing(self) -> None:
-        """The connection is gone, which is told elsewhere."""
 
 
 class ServerProtocol(WebSocketEnd, WebSocketClientProtocol):  # type: ignore[misc]
@@ -73,11 +53,6 @@ class ServerProtocol(WebSocketEnd, WebSocketClientProtocol):  # type: ignore[mis
         except (ValueError, IndexError, KeyError):
             self.lost_because = "the server's answer to the upgrade request is no HTTP"
             self.drop()
-
-    def report_congestion(self, congested: Callable[[], None], drained: Callable[[], None]) -> None:
-        """Tell from now on when the server does not take what it is sent, and when it does again."""
-        self.transport.bufferSize = _BUFFER_SIZE
-        self.registerProducer(_Congestion(congested, drained), streaming=True)
 
     def pong_received(self, payload: bytes) -> None:
         """A pong came."""

@@ -22,6 +22,8 @@ from makima_relay.server_link import ServerProtocol
 #: Reports wait at most this long, or until there are this many bytes of them, for the ping that asks for their proof.
 PROOF_DELAY: Final = 0.05
 PROOF_SIZE: Final = 256 << 10
+#: Bytes that may wait in the transport before the server counts as slow: enough that it never waits for the relay.
+_BUFFER_SIZE: Final = 1 << 20
 _PROOF: Final = b"read up to "
 
 
@@ -112,7 +114,7 @@ class Upstream:
         self._link = link
         self.daemon_id = daemon_id
         self._unproven = 0
-        link.report_congestion(self._engine.upstream_congested, self._engine.upstream_drained)
+        link.report_congestion(self._engine.upstream_congested, self._engine.upstream_drained, _BUFFER_SIZE)
         self._engine.upstream_ready(self, self.url, daemon_id)
         self._beaten()
 

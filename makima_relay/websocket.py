@@ -6,8 +6,10 @@ of paused connections; the few that are needed are here, on an injected clock.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
+import attrs
 import txaio
 from autobahn.websocket.compress import (
     PerMessageDeflateOffer,
@@ -18,8 +20,9 @@ from autobahn.websocket.compress import (
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from makima_relay.core.journal import printable
 
@@ -39,6 +42,18 @@ _TEXT: Final = 1
 _RSV_COMPRESSED: Final = 4
 _KEEPALIVE: Final = b"alive?"
 _LONGEST_CLOSE_REASON: Final = 123
+
+
+@implementer(IPushProducer)
+@attrs.frozen
+class _Congestion:
+    """What a transport takes for the producer of all that is written to it."""
+
+    pauseProducing: Callable[[], None]
+    resumeProducing: Callable[[], None]
+
+    def stopProducing(self) -> None:
+        """The connection is gone, which is told elsewhere."""
 
 
 class WebSocketEnd:
@@ -117,6 +132,14 @@ class WebSocketEnd:
         self._close_timer = None
         self.drop()
 
+    def report_congestion(self, congested: Callable[[], None], drained: Callable[[], None], size: int) -> None:
+        """Tell from now on when the peer does not take what it is sent, and when it does again.
+
+        :param size: bytes that may wait in the transport before that.
+        """
+        self.transport.bufferSize = size  # type: ignore[attr-defined]
+        self.registerProducer(_Congestion(congested, drained), streaming=True)  # type: ignore[attr-defined]
+
     # --------------------------------------------------------------------------------------------------- reading
 
     def pause(self) -> None:
@@ -184,12 +207,17 @@ class WebSocketEnd:
         """The connection is gone; for subclasses."""
 
     def connectionLost(self, reason: Failure) -> None:
-        """Note what Twisted knows before Autobahn makes a sentence of its own of it."""
-        if not reason.check(ConnectionDone, ConnectionLost):
-            self.lost_because = describe(reason)
-        elif self.wasNotCleanReason and not self.wasClean:  # type: ignore[attr-defined]
-            self.lost_because = printable(self.wasNotCleanReason)  # type: ignore[attr-defined]
+        """Note what Twisted knows, unless more is known, before Autobahn makes a sentence of its own of it."""
+        if self.lost_because is type(self).lost_because:
+            self.lost_because = self._why_lost(reason)
         super().connectionLost(reason)  # type: ignore[misc]
+
+    def _why_lost(self, reason: Failure) -> str:
+        if not reason.check(ConnectionDone, ConnectionLost):
+            return describe(reason)
+        if self.wasNotCleanReason and not self.wasClean:  # type: ignore[attr-defined]
+            return printable(self.wasNotCleanReason)  # type: ignore[attr-defined]
+        return self.lost_because
 
 
 def describe(failure: Failure) -> str:

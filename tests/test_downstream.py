@@ -241,6 +241,39 @@ class EndTests(DownstreamTestCase):
         server.send("spawnTask", taskId="t2")
         self.assertEqual([message["taskId"] for message in staying.take_messages()], ["t1", "t2"])
 
+    def test_a_daemon_that_takes_nothing_is_dropped_before_it_fills_the_memory(self) -> None:
+        """Its tasks wait for it; another daemon is served all the while."""
+        server, slow, other = self.go_live(), self.join("a"), self.join("b")
+        server.send("spawnTask", taskId="t1")
+        server.send("spawnTask", taskId="t2")
+        (link,) = [link for link in self.daemons.open if link.transport is slow.transport]
+        link.transport.producer.pauseProducing()
+        large = "x" * (1 << 20)
+        for _ in range(40):
+            server.send("sendInput", taskId="t1", text=large)
+        elapse(self.reactor, 0)
+        self.assertTrue(slow.lost)
+        server.send("sendInput", taskId="t2", text="hello")
+        self.assertEqual(other.take_messages()[-1]["text"], "hello")
+        (entry,) = self.journal("daemon_disconnected")
+        self.assertIn("does not take what it is sent", entry.detail)
+        task = self.engine.relay.task("t1")
+        assert task is not None
+        self.assertEqual(task.status.value, "orphaned")
+
+    def test_a_daemon_that_was_slow_for_a_while_is_not_dropped(self) -> None:
+        """What waited counts no more when it was taken."""
+        server, daemon = self.go_live(), self.join("a")
+        server.send("spawnTask", taskId="t1")
+        (link,) = self.daemons.open
+        for _ in range(4):
+            link.transport.producer.pauseProducing()
+            for _ in range(10):
+                server.send("sendInput", taskId="t1", text="x" * (1 << 20))
+            link.transport.producer.resumeProducing()
+        elapse(self.reactor, 0)
+        self.assertFalse(daemon.lost)
+
     def test_a_daemon_may_close_by_itself(self) -> None:
         """Its code is echoed, and the journal has it."""
         peer = self.join()
