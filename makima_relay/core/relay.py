@@ -78,6 +78,7 @@ class Relay:
         self._commands = Commands(self._state)
         self._presence = Presence(self._state, self._losses)
         self._reports = Reports(self._state, self._losses)
+        self._asking = False
         self._lanes: Lanes[tuple[int, Daemon, DaemonMessage] | ServerMessage] = Lanes(self._state.ledger.__contains__)
 
     # ------------------------------------------------------------------------------------------------ the relay
@@ -137,6 +138,7 @@ class Relay:
         :param task_ids: what was asked.
         :param found: the finished tasks among them.
         """
+        self._asking = False
         for task in found:
             self._state.ledger.recall(task)
         for _lane, message in self._lanes.answered(task_ids):
@@ -147,9 +149,12 @@ class Relay:
         self._ask_for_tasks()
 
     def _ask_for_tasks(self) -> None:
-        task_ids = self._lanes.to_ask()
-        if task_ids:
-            self._state.note(effects.RecallTasks(task_ids))
+        """Have tasks looked up: one question at a time, so that those that come meanwhile are asked for together."""
+        if not self._asking:
+            task_ids = self._lanes.to_ask()
+            if task_ids:
+                self._asking = True
+                self._state.note(effects.RecallTasks(task_ids))
 
     # ------------------------------------------------------------------------------------------------- upstream
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from makima_relay.core.effects import (
     Effect,
+    RecallTasks,
     SaveDaemon,
     SaveTask,
     SendToDaemon,
 )
+from makima_relay.core.messages import read_command
 from makima_relay.core.relay import UnknownDaemonError
 from makima_relay.core.state import Policy
 from makima_relay.core.tasks import TaskStatus
@@ -150,3 +152,17 @@ class DrainTests(RelayTestCase):
         self.relay.drain_requested(D1, draining=True, now=NOW)
         command = wire("sendInput", taskId="t1")
         self.assertEqual(self.command(command), [SendToDaemon(1, command)])
+
+
+class LookUpTests(RelayTestCase):
+    """A task that is not in mind is looked up first."""
+
+    def test_tasks_that_come_during_a_look_up_are_looked_up_together(self) -> None:
+        """One question at a time costs little, however many tasks come."""
+        self.start()
+        spawns = [read_command(wire("spawnTask", taskId=task_id)) for task_id in ("a", "b", "c", "b")]
+        decided = [self.relay.command_received(spawn, NOW) for spawn in spawns]
+        self.assertEqual(decided, [[RecallTasks(("a",))], [], [], []])
+        self.assertEqual(self.relay.tasks_recalled(("a",), [], NOW)[-1], RecallTasks(("b", "c")))
+        self.relay.tasks_recalled(("b", "c"), [], NOW)
+        self.assertEqual(self.relay.pending_tasks, 3)
