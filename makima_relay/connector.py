@@ -179,6 +179,9 @@ class Connector:
         if self.state is not ConnectorState.AUTHENTICATING:
             self._user.received(payload)
             return
+        if self._complaint is not None:
+            # It has refused us, and we are closing: what it says then makes no connection live.
+            return
         match _answer(payload):
             case Authenticated(daemon_id):
                 self._live(protocol, daemon_id)

@@ -159,6 +159,20 @@ class ReconnectTests(ConnectorTestCase):
         self.assert_connects_anew()
 
 
+class RefusalTests(ConnectorTestCase):
+    """The server has said error instead of authenticated."""
+
+    def test_what_follows_a_refusal_does_not_make_the_connection_live(self) -> None:
+        """The connection is being closed by then; the attempt has failed."""
+        self.connector.connect()
+        peer = self.accept()
+        peer.send("error", code="unauthorized", message="no")
+        peer.send("authenticated", daemonId="d")
+        self.assertEqual(self.connector.state, ConnectorState.AUTHENTICATING)
+        peer.lose()
+        self.assertEqual((self.connector.state, self.connector.attempt), (ConnectorState.WAITING, 1))
+
+
 class StopTests(ConnectorTestCase):
     """Closing for good."""
 
