@@ -48,6 +48,7 @@ class Engine:
         self._timer: IDelayedCall | None = None
         self._timer_due = 0.0
         self._stopped = False
+        self._waiting_for_look_ups: list[Deferred[None]] = []
         self._commits = CommitQueue(store, clock, self, on_broken)
 
     @property
@@ -72,6 +73,22 @@ class Engine:
 
         :return: whether everything is in the database; what is not is counted in the log, and lost.
         """
+        return self._looked_up().addCallback(self._take_leave)
+
+    def _looked_up(self) -> Deferred[None]:
+        """Fires when no message waits for a look-up any more, or when it would wait for the database to be mended."""
+        done: Deferred[None] = Deferred()
+        self._waiting_for_look_ups.append(done)
+        self._release_if_looked_up()
+        return done
+
+    def _release_if_looked_up(self) -> None:
+        if self.is_suspended or not self.relay.messages_waiting:
+            waiting, self._waiting_for_look_ups = self._waiting_for_look_ups, []
+            for done in waiting:
+                done.callback(None)
+
+    def _take_leave(self, _: object) -> Deferred[bool]:
         self._perform(self.relay.stopped(self._now()))
         self._stopped = True
         if self._timer is not None:
@@ -237,6 +254,7 @@ class Engine:
 
     def _recalled(self, tasks: Iterable[Task], task_ids: Sequence[str]) -> None:
         self._perform(self.relay.tasks_recalled(task_ids, tasks, self._now()))
+        self._release_if_looked_up()
 
     def _recall_failed(self, failure: Failure, effect: effects.RecallTasks) -> None:
         if failure.check(StoreUnavailableError):
@@ -290,6 +308,7 @@ class Engine:
         self._log.error("the database cannot be written, reading stops: {reason}", reason=reason)
         for link in self._links():
             link.pause()
+        self._release_if_looked_up()
 
     def resumed(self) -> None:
         """See :meth:`makima_relay.commits.Performer.resumed`."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from makima_relay.core.effects import ForgetReports, KeepReport, KeepReports, SaveEntry, SaveTask
 from makima_relay.core.flow import PIECE
-from makima_relay.core.messages import Hello
+from makima_relay.core.messages import Hello, read_command
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.tasks import TaskStatus
-from tests.engine_case import EngineTestCase
+from tests.engine_case import EngineTestCase, message
 from tests.fakes import EPOCH, RecordingDaemon, elapse, unavailable
 
 
@@ -80,6 +80,17 @@ class CommitTests(EngineTestCase):
         self.engine.acknowledged(3)
         elapse(self.reactor, 0.051)
         self.assertEqual(self.commit(), [ForgetReports(3)])
+
+    def test_a_stop_waits_for_messages_that_wait_for_a_look_up(self) -> None:
+        """They were read, so they are acted on: a task that the server has just sent is stored."""
+        self.engine.command_received(read_command(message("spawnTask", taskId="t")))
+        stopped = self.engine.stop()
+        self.assertEqual(self.open_commits(), [])
+        self.store.recalls[-1].done.callback([])
+        self.settle()
+        self.assertTrue(self.successResultOf(stopped))
+        saved = [each for commit in self.store.commits for each in commit.effects]
+        self.assertIn("t", [each.task.task_id for each in saved if isinstance(each, SaveTask)])
 
     def test_what_is_kept_behind_a_commit_keeps_its_place(self) -> None:
         """Effects that came meanwhile, before and after it, are performed once and in order."""

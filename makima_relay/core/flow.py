@@ -37,11 +37,10 @@ class Flow:
         self.held: set[int] = set()
 
     def upstream_ready(self, connection: int) -> None:
-        """A new connection is sent all that the server may not have, oldest first."""
+        """A new connection has been sent nothing yet; :meth:`send_on` begins."""
         self.upstream = connection
         self._congested = self._loading = False
         self._outbox.begin()
-        self.send_on()
 
     def upstream_lost(self) -> None:
         """Nothing can be sent; what comes is kept."""

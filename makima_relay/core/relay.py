@@ -162,11 +162,11 @@ class Relay:
     def upstream_ready(self, connection: int, now: float, /, **fields: str | int | None) -> None:
         """The server has authenticated a connection: after a heartbeat, what it may not have goes first."""
         state = self._state
-        state.flow.upstream = connection
+        state.flow.upstream_ready(connection)
         self._commands.new_connection()
         state.log(now, "upstream_connected", "the server accepted the connection", **fields)
         self._beat()
-        state.flow.upstream_ready(connection)
+        state.flow.send_on()
 
     @_input
     def heartbeat_due(self) -> None:
@@ -379,6 +379,11 @@ class Relay:
     def why_pending(self, now: float) -> str:
         """Why pending tasks wait."""
         return self._state.fleet.why_none(now)
+
+    @property
+    def messages_waiting(self) -> int:
+        """How many messages wait for a look-up, or behind one that does."""
+        return len(self._lanes)
 
     def journal(self, limit: int) -> list[Entry]:
         """The latest events, newest first."""
