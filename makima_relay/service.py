@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from makima_relay.admission import shared_key
-from makima_relay.clock import Clock
+from makima_relay.clock import Clock, keep_steady
 from makima_relay.connector_options import Backoff, ConnectorOptions
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.relay import Relay
@@ -242,6 +242,7 @@ def make_service(settings: Settings) -> RelayService:
     """
     from twisted.internet import reactor
 
+    keep_steady(reactor)
     try:
         return RelayService(settings, open_database(settings.database), reactor)
     except (DatabaseError, StartError) as error:
