@@ -16,10 +16,11 @@ from twisted.python.failure import Failure
 from makima_relay.clock import Clock
 from makima_relay.commits import RETRY_LONGEST, CommitQueue
 from makima_relay.core import effects
-from makima_relay.core.messages import DaemonMessage, Hello, ServerMessage
+from makima_relay.core.messages import Command, DaemonMessage, Hello, ServerMessage, Spawn
 from makima_relay.core.relay import Relay
 from makima_relay.core.tasks import Task
-from makima_relay.ports import DaemonLink, Link, Store, StoreUnavailableError, UpstreamLink
+from makima_relay.links import Links
+from makima_relay.ports import DaemonLink, Store, StoreUnavailableError, UpstreamLink
 
 #: The core is told at least this often that time passes, in seconds.
 _TICK = 1.0
@@ -42,9 +43,7 @@ class Engine:
         self._clock = clock
         self._now = clock.monotonic
         self._connections = itertools.count(1)
-        self._daemons: dict[int, DaemonLink] = {}
-        self._held: set[int] = set()
-        self._upstream: tuple[int, UpstreamLink] | None = None
+        self._links = Links()
         self._timer: IDelayedCall | None = None
         self._timer_due = 0.0
         self._stopped = False
@@ -117,22 +116,18 @@ class Engine:
         :return: the number of its connection, for the other inputs.
         """
         connection = next(self._connections)
-        self._daemons[connection] = link
-        if self.is_suspended:
-            link.pause()
+        self._links.daemon_joined(connection, link)
         self._perform(self.relay.daemon_joined(connection, hello, address, self._now()))
         return connection
 
     def daemon_parting(self, connection: int, reason: str) -> None:
         """A daemon's connection closes: nothing can be sent on it any more."""
-        self._daemons.pop(connection, None)
-        self._held.discard(connection)
+        self._links.daemon_gone(connection)
         self._perform(self.relay.daemon_parting(connection, reason, self._now()))
 
     def daemon_lost(self, connection: int, reason: str) -> None:
         """A daemon's connection is gone."""
-        self._daemons.pop(connection, None)
-        self._held.discard(connection)
+        self._links.daemon_gone(connection)
         self._perform(self.relay.daemon_lost(connection, reason, self._now()))
 
     def report_received(self, connection: int, report: DaemonMessage) -> None:
@@ -152,9 +147,7 @@ class Engine:
     def upstream_ready(self, link: UpstreamLink, url: str, daemon_id: str | None) -> None:
         """The server has authenticated a connection."""
         connection = next(self._connections)
-        self._upstream = (connection, link)
-        if self.is_suspended:
-            link.pause()
+        self._links.upstream_ready(connection, link)
         self._perform(self.relay.upstream_ready(connection, self._now(), url=url, daemonId=daemon_id))
 
     def heartbeat_due(self) -> None:
@@ -163,23 +156,34 @@ class Engine:
 
     def upstream_lost(self, reason: str) -> None:
         """The live upstream connection is gone."""
-        self._upstream = None
+        self._links.upstream_lost()
         self._perform(self.relay.upstream_lost(self._now(), reason))
 
     def command_received(self, message: ServerMessage) -> None:
-        """The server sent a message."""
+        """The server sent a message; while the database cannot be written, a new task is refused."""
+        refusal = self.relay.refusal(message) if self.is_suspended else None
+        if refusal is not None:
+            # Not behind what waits for the commit: by then there would be nothing to refuse any more.
+            self._links.answer_server(refusal)
+            return
+        if self.is_suspended:
+            self._links.waits(len(message.payload) if isinstance(message, Spawn | Command) else 0)
         self._perform(self.relay.command_received(message, self._now()))
 
     def invalid_command_received(self, reason: str) -> None:
         """The server sent something that cannot be read."""
+        if self.is_suspended:
+            self._links.waits(len(reason))
         self._perform(self.relay.invalid_command_received(reason, self._now()))
 
     def upstream_congested(self) -> None:
         """The server does not take what it was sent as fast as it comes."""
+        self._links.congested(congested=True)
         self._perform(self.relay.upstream_congested())
 
     def upstream_drained(self) -> None:
         """The server has taken most of what it was sent."""
+        self._links.congested(congested=False)
         self._perform(self.relay.upstream_drained())
 
     def acknowledged(self, number: int) -> None:
@@ -219,34 +223,21 @@ class Engine:
         """See :meth:`makima_relay.commits.Performer.perform`."""
         kind = type(effect)
         if kind is effects.SendUpstream:
-            self._send_upstream(effect)  # type: ignore[arg-type]
+            self._links.send_upstream(effect)  # type: ignore[arg-type]
         elif kind is effects.SendToDaemon:
-            self._send_to_daemon(effect)  # type: ignore[arg-type]
+            self._links.send_to_daemon(effect)  # type: ignore[arg-type]
         elif isinstance(effect, effects.CloseDaemon):
-            self._close_daemon(effect)
+            self._links.close_daemon(effect)
         elif isinstance(effect, effects.RecallTasks):
             self._recall(effect)
-        elif isinstance(effect, effects.HoldDaemon | effects.ReleaseDaemon):
-            self._hold_or_release(effect)
+        elif isinstance(effect, effects.HoldDaemon):
+            self._links.hold(effect.connection)
+        elif isinstance(effect, effects.ReleaseDaemon):
+            self._links.release(effect.connection)
         elif isinstance(effect, effects.LoadReports):
             self._load(effect)
         elif isinstance(effect, effects.SendMore):
             self._clock.reactor.callLater(0, self._send_more, effect.connection)
-
-    def _send_upstream(self, effect: effects.SendUpstream) -> None:
-        if self._upstream is not None and self._upstream[0] == effect.connection:
-            self._upstream[1].send(effect.payload, effect.number)
-
-    def _send_to_daemon(self, effect: effects.SendToDaemon) -> None:
-        link = self._daemons.get(effect.connection)
-        if link is not None:
-            link.send(effect.payload)
-
-    def _close_daemon(self, effect: effects.CloseDaemon) -> None:
-        link = self._daemons.pop(effect.connection, None)
-        self._held.discard(effect.connection)
-        if link is not None:
-            link.close(effect.code, effect.reason)
 
     def _recall(self, effect: effects.RecallTasks) -> None:
         found = self._store.recall(effect.task_ids)
@@ -261,18 +252,6 @@ class Engine:
             self._clock.reactor.callLater(RETRY_LONGEST, self._recall, effect)
         else:
             self._commits.break_off(failure)
-
-    def _hold_or_release(self, effect: effects.HoldDaemon | effects.ReleaseDaemon) -> None:
-        link = self._daemons.get(effect.connection)
-        if link is None:
-            return
-        if isinstance(effect, effects.HoldDaemon):
-            self._held.add(effect.connection)
-            link.pause()
-            return
-        self._held.discard(effect.connection)
-        if not self.is_suspended:
-            link.resume()
 
     def _send_more(self, connection: int) -> None:
         self._perform(self.relay.more_wanted(connection))
@@ -304,23 +283,15 @@ class Engine:
             self._log.info("{event}: {detail} {fields}", event=entry.event, detail=entry.detail, fields=entry.fields)
 
     def suspended(self, reason: str) -> None:
-        """See :meth:`makima_relay.commits.Performer.suspended`: no peer is read any more."""
-        self._log.error("the database cannot be written, reading stops: {reason}", reason=reason)
-        for link in self._links():
-            link.pause()
+        """See :meth:`makima_relay.commits.Performer.suspended`: no daemon is read any more, no task is accepted."""
+        self._log.error("the database cannot be written, daemons and new tasks have to wait: {reason}", reason=reason)
+        self._links.suspend()
         self._release_if_looked_up()
 
     def resumed(self) -> None:
         """See :meth:`makima_relay.commits.Performer.resumed`."""
-        self._log.info("the database can be written again, reading goes on")
-        for connection, link in self._daemons.items():
-            if connection not in self._held:
-                link.resume()
-        if self._upstream is not None:
-            self._upstream[1].resume()
-
-    def _links(self) -> list[Link]:
-        return [*self._daemons.values(), *([] if self._upstream is None else [self._upstream[1]])]
+        self._log.info("the database can be written again, everything goes on")
+        self._links.resume()
 
     # ---------------------------------------------------------------------------------------------------- time
 

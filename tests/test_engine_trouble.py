@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 from twisted.internet.defer import Deferred
 
 from makima_relay.core.effects import KeepReport, SaveTask
 from makima_relay.core.fleet import daemon_id_of
-from makima_relay.core.messages import Hello, read_report
+from makima_relay.core.messages import Hello, read_command, read_report
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.tasks import Task, TaskStatus
+from makima_relay.links import MOST_WAITING
 from tests.engine_case import EngineTestCase, message
 from tests.fakes import EPOCH, RecordingDaemon, RecordingUpstream, elapse, unavailable
 
@@ -29,9 +32,9 @@ class SuspensionTests(EngineTestCase):
         (commit,) = self.open_commits()
         commit.fails(unavailable())
 
-    def test_nobody_is_read_any_more_and_nothing_is_sent(self) -> None:
-        """All links are paused, once."""
-        self.assertEqual(sorted(self.take()), [("d", "paused"), ("server", "paused")])
+    def test_no_daemon_is_read_any_more_and_nothing_is_sent(self) -> None:
+        """It is paused, once; the server is read on, for its tasks to be refused."""
+        self.assertEqual(self.take(), [("d", "paused")])
         self.assertTrue(self.engine.is_suspended)
         elapse(self.reactor, 0.1)
         self.fail_commit()
@@ -48,7 +51,7 @@ class SuspensionTests(EngineTestCase):
             self.fail_commit()
 
     def test_all_goes_on_when_it_succeeds(self) -> None:
-        """The links are read again and what was held back is sent; the next trouble starts with short waits anew."""
+        """Daemons are read again and what was held back is sent; the next trouble starts with short waits anew."""
         elapse(self.reactor, 0.1)
         self.fail_commit()
         self.take()
@@ -56,8 +59,7 @@ class SuspensionTests(EngineTestCase):
         self.commit()
         self.assertFalse(self.engine.is_suspended)
         notes = self.take()
-        self.assertEqual(sorted(notes[:2]), [("d", "resumed"), ("server", "resumed")])
-        self.assertEqual(notes[2:], [("d", self.payload)])
+        self.assertEqual(notes, [("d", "resumed"), ("d", self.payload)])
         self.spawn("again")
         self.fail_commit()
         elapse(self.reactor, 0.1)
@@ -71,17 +73,99 @@ class SuspensionTests(EngineTestCase):
         finished, kept = [each for each in self.commit() if isinstance(each, SaveTask | KeepReport)][-2:]
         self.assertEqual((finished.task.status, type(kept)), (TaskStatus.COMPLETED, KeepReport))
 
-    def test_whoever_comes_meanwhile_is_not_read_either(self) -> None:
+    def test_a_daemon_that_comes_meanwhile_is_not_read_either(self) -> None:
         """Daemons and the server may reconnect during the trouble."""
         self.take()
         self.engine.daemon_joined(RecordingDaemon("e", self.notes), Hello("e", "e", 1, WireCase.CAMEL), "")
         self.engine.upstream_lost("gone")
         self.engine.upstream_ready(RecordingUpstream("server 2", self.notes), "ws://h", None)
-        self.assertEqual(self.take(), [("e", "paused"), ("server 2", "paused")])
+        self.assertEqual(self.take(), [("e", "paused")])
         elapse(self.reactor, 0.1)
         self.settle()
         resumed = [note[0] for note in self.take() if note[1] == "resumed"]
-        self.assertEqual(sorted(resumed), ["d", "e", "server 2"])
+        self.assertEqual(sorted(resumed), ["d", "e"])
+
+    def test_a_new_task_is_refused_at_once(self) -> None:
+        """The server learns which and why, and the task is as unknown afterwards as before."""
+        self.take()
+        self.spawn("new")
+        ((name, answer, number),) = self.take()
+        error = json.loads(answer)
+        self.assertEqual((name, number), ("server", None))
+        self.assertEqual((error["type"], error["code"], error["taskId"]), ("error", "unavailable", "new"))
+        self.assertIn("database", error["message"])
+        elapse(self.reactor, 0.1)
+        self.settle()
+        self.assertIsNone(self.engine.relay.task("new"))
+        self.take()
+        again = self.spawn("new")
+        self.settle()
+        self.assertEqual(self.take(), [("d", again)])
+
+    def test_a_task_that_is_known_is_not_refused(self) -> None:
+        """Its spawnTask again is a duplicate: an error would say that it does not run."""
+        self.take()
+        self.spawn("t")
+        self.assertEqual(self.take(), [])
+        elapse(self.reactor, 0.1)
+        self.settle()
+        self.assertEqual(self.take(), [("d", "resumed"), ("d", self.payload)])
+
+    def test_commands_wait_in_their_order(self) -> None:
+        """Behind the task that they are for."""
+        self.take()
+        commands = [message("sendInput", taskId="t", n=n) for n in range(2)]
+        for command in commands:
+            self.engine.command_received(read_command(command))
+        self.assertEqual(self.take(), [])
+        elapse(self.reactor, 0.1)
+        self.settle()
+        self.assertEqual(self.take(), [("d", "resumed"), *(("d", each) for each in (self.payload, *commands))])
+
+    def test_a_server_that_sends_too_much_that_waits_is_not_read_on(self) -> None:
+        """A mebibyte waits, messages that cannot be read among it; then the server waits until all goes on."""
+        self.take()
+        self.engine.invalid_command_received("x" * (MOST_WAITING // 2))
+        self.assertEqual(self.take(), [])
+        for _ in range(2):
+            self.engine.command_received(read_command(message("sendInput", taskId="t", text="x" * (MOST_WAITING // 2))))
+        self.assertEqual(self.take(), [("server", "paused")])
+        elapse(self.reactor, 0.1)
+        self.settle()
+        self.assertEqual(
+            [note for note in self.take() if note[1] == "resumed"], [("d", "resumed"), ("server", "resumed")]
+        )
+
+    def test_small_messages_without_end_do_not_fill_the_memory(self) -> None:
+        """Each is logged, so each counts."""
+        self.take()
+        sent = 0
+        while ("server", "paused") not in self.take():
+            self.engine.command_received(read_command(message("hm")))
+            sent += 1
+            self.assertLess(sent, 10_000)
+
+    def test_a_server_that_does_not_take_the_refusals_is_not_read_either(self) -> None:
+        """Until it takes them."""
+        self.take()
+        self.engine.upstream_congested()
+        self.assertEqual(self.take(), [("server", "paused")])
+        self.engine.upstream_drained()
+        self.assertEqual(self.take(), [("server", "resumed")])
+
+    def test_a_server_that_is_slow_already_is_not_read_when_the_trouble_begins(self) -> None:
+        """Slowness alone does not stop the reading: its commands may be what the daemons wait for."""
+        elapse(self.reactor, 0.1)
+        self.settle()
+        self.take()
+        self.engine.upstream_congested()
+        self.assertEqual(self.take(), [])
+        self.spawn("u")
+        self.fail_commit()
+        self.assertEqual(self.take(), [("d", "paused"), ("server", "paused")])
+        self.engine.upstream_lost("gone")
+        self.engine.upstream_ready(RecordingUpstream("server 2", self.notes), "ws://h", None)
+        self.assertEqual(self.take(), [])
 
     def test_nobody_waits_for_it_to_settle(self) -> None:
         """Who asked before and who asks now learns at once that it takes longer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import Policy
+from makima_relay.links import MOST_WAITING
 from tests.fakes import EPOCH, HandStore, elapse, unavailable
 from tests.frames import CLOSE, PING, PONG, TEXT
 from tests.relay_case import KEY, RelayTestCase, only
@@ -108,13 +109,18 @@ class MessageTests(RelayTestCase):
         self.assertNotIn(KEY, repr(entry))
         self.assertEqual(self.server.take(), [])
 
-    def test_a_suspended_relay_does_not_read(self) -> None:
-        """The server is held back until the database can be written again."""
+    def test_a_suspended_relay_refuses_tasks_and_reads_no_more_than_can_wait(self) -> None:
+        """The server is held back then, until the database can be written again."""
         store = HandStore()
         self.start(store)
         server = self.go_live()
         elapse(self.reactor, 0.05)
         store.commits[-1].fails(unavailable())
+        server.take()
+        server.send("spawnTask", taskId="t")
+        (refusal,) = server.take_messages()
+        self.assertEqual((refusal["code"], refusal["taskId"]), ("unavailable", "t"))
+        server.send("sendInput", taskId="t", text="x" * MOST_WAITING)
         self.assertEqual(server.transport.producerState, "paused")
         elapse(self.reactor, 0.1)
         store.commits[-1].succeeds()

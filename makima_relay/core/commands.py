@@ -45,6 +45,14 @@ class Commands:
         state.save(task, now, message.payload)
         state.dispatch_waiting(now)
 
+    def refusal(self, message: Spawn) -> bytes | None:
+        """What to answer a task that cannot be stored now; none for one that is known, which is a duplicate."""
+        known = self._state.ledger.get(message.task_id)
+        if known is not None and not known.finished:
+            return None
+        reason = "the relay cannot store a task now: its database cannot be written"
+        return self._state.composer.error("unavailable", reason, message.task_id)
+
     def route(self, message: Command, now: float) -> None:
         """Hand a command to the daemon that it is for."""
         state = self._state

@@ -376,6 +376,10 @@ class Relay:
         """How many reports the server may not have yet."""
         return len(self._state.outbox)
 
+    def refusal(self, message: ServerMessage) -> bytes | None:
+        """What to answer the server while nothing can be stored; none for what can wait until that is over."""
+        return self._commands.refusal(message) if isinstance(message, Spawn) else None
+
     def why_pending(self, now: float) -> str:
         """Why pending tasks wait."""
         return self._state.fleet.why_none(now)
