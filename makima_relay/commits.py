@@ -96,6 +96,9 @@ class CommitQueue:
         if self.is_suspended or self._broken:
             return succeed(None)
         done: Deferred[None] = Deferred()
+        if self._committing and self._covered == len(self._queue) and not self._unsaved:
+            self._waiting_for_batch.append(done)
+            return done
         self._waiting.append(done)
         if not self._committing:
             self._commit_next()

@@ -50,6 +50,9 @@ class ConnectorUser(Protocol):
     def pong_received(self, payload: bytes) -> None:
         """The server answered a ping."""
 
+    def safe(self) -> Deferred[None]:
+        """Fires when what was received so far cannot be lost any more; only then a ping is answered."""
+
     def disconnected(self, reason: str) -> None:
         """The live connection is gone."""
 
@@ -202,6 +205,10 @@ class Connector:
         """The server answered a ping."""
         if protocol is self._protocol and self.state is ConnectorState.LIVE:
             self._user.pong_received(payload)
+
+    def safe(self) -> Deferred[None]:
+        """Fires when what the server has sent so far cannot be lost any more."""
+        return self._user.safe()
 
     def closed(self, protocol: ServerProtocol, reason: str) -> None:
         """A connection is gone."""

@@ -8,6 +8,7 @@ import attrs
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionRequest
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from makima_relay.admission import CLOSE_OVERDUE, KeyCheck, Refusal, decide
@@ -140,6 +141,10 @@ class DaemonProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[mis
         """A pong is a sign of life."""
         if self._connection is not None:
             self.factory.engine.daemon_seen(self._connection)
+
+    def safe(self) -> Deferred[None]:
+        """Fires when what the daemon has reported so far about the ends of tasks is committed."""
+        return self.factory.engine.safe()
 
     def closing(self, reason: str) -> None:
         """What is sent from now on would be lost; what the daemon has sent before may still come."""

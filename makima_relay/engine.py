@@ -6,6 +6,7 @@ Lifecycle: :meth:`Engine.start` with what the store has; inputs from the shells;
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 from twisted.internet.defer import Deferred
@@ -47,7 +48,8 @@ class Engine:
         self._timer: IDelayedCall | None = None
         self._timer_due = 0.0
         self._stopped = False
-        self._waiting_for_look_ups: list[Deferred[None]] = []
+        self._answers = 0
+        self._waiting_for_answers: list[tuple[float, Deferred[None]]] = []
         self._commits = CommitQueue(store, clock, self, on_broken)
 
     @property
@@ -72,20 +74,31 @@ class Engine:
 
         :return: whether everything is in the database; what is not is counted in the log, and lost.
         """
-        return self._looked_up().addCallback(self._take_leave)
+        return self._looked_up(math.inf).addCallback(self._take_leave)
 
-    def _looked_up(self) -> Deferred[None]:
-        """Fires when no message waits for a look-up any more, or when it would wait for the database to be mended."""
+    def safe(self) -> Deferred[None]:
+        """Fires when what peers have sent so far is committed; while commits fail, at once and without it."""
+        # The question that is under way may have been asked before; the next one asks for all that waits now.
+        return self._looked_up(self._answers + 2).addCallback(lambda _: self._commits.settled())
+
+    def _looked_up(self, answers: float) -> Deferred[None]:
+        """Fires when no message waits for a look-up, or would wait for the database to be mended.
+
+        :param answers: how often look-ups must have been answered, ever, for it to fire in any case.
+        """
         done: Deferred[None] = Deferred()
-        self._waiting_for_look_ups.append(done)
+        self._waiting_for_answers.append((answers, done))
         self._release_if_looked_up()
         return done
 
     def _release_if_looked_up(self) -> None:
-        if self.is_suspended or not self.relay.messages_waiting:
-            waiting, self._waiting_for_look_ups = self._waiting_for_look_ups, []
-            for done in waiting:
+        all_answered = self.is_suspended or not self.relay.messages_waiting
+        waiting, self._waiting_for_answers = self._waiting_for_answers, []
+        for answers, done in waiting:
+            if all_answered or answers <= self._answers:
                 done.callback(None)
+            else:
+                self._waiting_for_answers.append((answers, done))
 
     def _take_leave(self, _: object) -> Deferred[bool]:
         self._perform(self.relay.stopped(self._now()))
@@ -244,6 +257,7 @@ class Engine:
         found.addCallbacks(self._recalled, self._recall_failed, callbackArgs=(effect.task_ids,), errbackArgs=(effect,))
 
     def _recalled(self, tasks: Iterable[Task], task_ids: Sequence[str]) -> None:
+        self._answers += 1
         self._perform(self.relay.tasks_recalled(task_ids, tasks, self._now()))
         self._release_if_looked_up()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from twisted.internet.defer import Deferred
 
 from makima_relay.clock import Clock
 from makima_relay.connector_options import ConnectorOptions
@@ -22,6 +23,9 @@ class LinkOwner(Protocol):
 
     def pong(self, protocol: ServerProtocol, payload: bytes) -> None:
         """The server answered a ping."""
+
+    def safe(self) -> Deferred[None]:
+        """Fires when what the server has sent so far cannot be lost any more."""
 
     def closed(self, protocol: ServerProtocol, reason: str) -> None:
         """The connection is gone."""
@@ -57,6 +61,10 @@ class ServerProtocol(WebSocketEnd, WebSocketClientProtocol):  # type: ignore[mis
     def pong_received(self, payload: bytes) -> None:
         """A pong came."""
         self.factory.owner.pong(self, payload)
+
+    def safe(self) -> Deferred[None]:
+        """It is for the owner to say when that is."""
+        return self.factory.owner.safe()
 
     def ended(self, reason: str) -> None:
         """The connection is gone."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 
 from makima_relay.clock import Clock
@@ -142,6 +143,10 @@ class Upstream:
             # A peer may send pongs nobody asked for (RFC 6455, 5.5.3); none can prove what was not sent.
             if number <= self._last_sent:
                 self._engine.acknowledged(number)
+
+    def safe(self) -> Deferred[None]:
+        """See :meth:`makima_relay.connector.ConnectorUser.safe`: the tasks and commands are committed."""
+        return self._engine.safe()
 
     def disconnected(self, reason: str) -> None:
         """The live connection is gone."""

@@ -19,6 +19,7 @@ from autobahn.websocket.compress import (
 )
 from OpenSSL import SSL
 from service_identity import VerificationError
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.python.failure import Failure
@@ -74,6 +75,8 @@ class WebSocketEnd:
     _unanswered = False
     _paused = False
     _closed_politely = False
+    _pong_waits = False
+    _ping_behind: bytes | None = None
     lost_because: str = "connection closed"
 
     # -------------------------------------------------------------------------------------------------- sending
@@ -180,6 +183,31 @@ class WebSocketEnd:
         if self._ping_timer is not None:
             self._ping_timer.cancel()
         self._ping_timer = self.clock.callLater(self.keepalive[0], self._ping)
+
+    def onPing(self, payload: bytes) -> None:
+        """Answer a ping when all that the peer sent before it is safe.
+
+        So a pong tells a peer that it need not keep that any longer. Of several pings that wait the latest is
+        answered (RFC 6455, 5.5.3).
+        """
+        if self._pong_waits:
+            self._ping_behind = payload
+        else:
+            self._pong_waits = True
+            self.safe().addCallback(self._answer_ping, payload)
+
+    def _answer_ping(self, _: object, payload: bytes) -> None:
+        if self.speaking:
+            self.sendPong(payload)  # type: ignore[attr-defined]
+        behind, self._ping_behind = self._ping_behind, None
+        if behind is None:
+            self._pong_waits = False
+        else:
+            self.safe().addCallback(self._answer_ping, behind)
+
+    def safe(self) -> Deferred[None]:
+        """Fires when what the peer has sent so far cannot be lost any more; for subclasses."""
+        return succeed(None)
 
     def onPong(self, payload: bytes) -> None:
         """Note a sign of life. Any pong is one: a peer may answer only the latest ping (RFC 6455, 5.5.3)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -35,6 +36,10 @@ class RecordingUser:
     def pong_received(self, payload: bytes) -> None:
         """Note it."""
         self.notes.append(("pong", payload))
+
+    def safe(self) -> Deferred[None]:
+        """Nothing is kept here."""
+        return succeed(None)
 
     def disconnected(self, reason: str) -> None:
         """Note it."""

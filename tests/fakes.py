@@ -81,6 +81,10 @@ class HandStore:
         self.recalls.append(Recall(tuple(task_ids), Deferred()))
         return self.recalls[-1].done
 
+    def reports(self, after: int, up_to: int, size: int) -> Deferred[tuple[list[tuple[int, bytes]], int]]:
+        """Have none."""
+        return succeed(([], up_to))
+
 
 class InstantStore:
     """A store that commits everything at once and forgets it.

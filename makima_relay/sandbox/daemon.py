@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 
 from makima_relay.clock import Clock
@@ -144,6 +144,10 @@ class SandboxDaemon:
     def pong_received(self, payload: bytes) -> None:
         """The server answered a ping."""
         self._outbound.pong_received(payload)
+
+    def safe(self) -> Deferred[None]:
+        """Whatever comes is acted on at once, and nothing outlives this process."""
+        return succeed(None)
 
     def disconnected(self, reason: str) -> None:
         """The live connection is gone."""
