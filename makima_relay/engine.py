@@ -64,10 +64,27 @@ class Engine:
 
     # ------------------------------------------------------------------------------------------------ lifecycle
 
-    def start(self) -> None:
-        """Begin with what an earlier run left."""
+    def start(self) -> Deferred[None]:
+        """Begin with what an earlier run left.
+
+        :return: fires when all of that is taken up; before, nobody may connect.
+        """
         self._perform(self.relay.started(self._now(), self._clock.wall()))
         self._arm_timer()
+        started: Deferred[None] = Deferred()
+        self._go_on_taking_up(started)
+        return started
+
+    def _go_on_taking_up(self, started: Deferred[None]) -> None:
+        if self.relay.is_taking_up:
+            self._clock.reactor.callLater(0, self._take_up, started)
+        else:
+            started.callback(None)
+
+    def _take_up(self, started: Deferred[None]) -> None:
+        if not self._stopped:
+            self._perform(self.relay.taken_up(self._now()))
+            self._go_on_taking_up(started)
 
     def stop(self) -> Deferred[bool]:
         """Take leave: nothing happens any more.

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import Application, Service
-from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, inlineCallbacks, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
@@ -67,6 +67,7 @@ class RelayService(Service):
             reactor, settings.server_url, settings.auth_timeout, settings.upstream_ca
         )
         self._store = SQLiteStore(reactor, database.path)
+        self._starting: Deferred[None] | None = None
         self._ports: list[IListeningPort] = []
         self._listener: Listener | None = None
         self._daemons: DaemonFactory | None = None
@@ -82,7 +83,7 @@ class RelayService(Service):
         sys.setswitchinterval(_SWITCH_INTERVAL)
         self._reactor.callWhenRunning(end_well_on_signals, self._reactor)
         self._store.start()
-        self._store.snapshot().addCallback(self._run).addErrback(self._cannot_start)
+        self._starting = self._store.snapshot().addCallback(self._run).addErrback(self._cannot_start)
 
     @inlineCallbacks
     def _run(self, snapshot: Any) -> Any:
@@ -113,7 +114,7 @@ class RelayService(Service):
         )
         site = make_site(api.app.resource())
         self._listener = Listener(self._daemons, site, self._reactor, settings.auth_timeout)
-        engine.start()
+        yield engine.start()
         yield self._open_ports(self._listener)
         health.opened(self._ports)
         self._housekeeper = Housekeeper(self._store, self._clock, settings.task_retention)
@@ -167,6 +168,8 @@ class RelayService(Service):
             _log.info("listening on {address}", address=port.getHost())
 
     def _cannot_start(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
         if failure.check(StartError):
             self._give_up(failure.getErrorMessage())
         else:
@@ -197,6 +200,8 @@ class RelayService(Service):
 
     @inlineCallbacks
     def _stop(self) -> Any:
+        if self._starting is not None:
+            self._starting.cancel()
         if self._housekeeper is not None:
             self._housekeeper.stop()
         yield DeferredList([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+
+from makima_relay.clock import Clock
 from makima_relay.core.effects import ForgetReports, KeepReport, KeepReports, SaveEntry, SaveTask
 from makima_relay.core.flow import PIECE
 from makima_relay.core.messages import Hello, read_command
+from makima_relay.core.relay import Relay
 from makima_relay.core.spelling import WireCase
+from makima_relay.core.state import Snapshot, StoredTask
 from makima_relay.core.tasks import TaskStatus
+from makima_relay.engine import Engine
+from tests.core.builders import task
 from tests.engine_case import EngineTestCase, message
 from tests.fakes import EPOCH, RecordingDaemon, elapse, unavailable
 
@@ -302,6 +309,44 @@ class ConnectionTests(EngineTestCase):
         self.engine.acknowledged(2)
         elapse(self.reactor, 0.06)
         self.assertEqual(self.commit(), [ForgetReports(2)])
+
+
+class StartTests(EngineTestCase):
+    """A start with very many tasks of an earlier run."""
+
+    def begin(self, number: int) -> Deferred[None]:
+        """Start an engine with so many pending tasks, instead of the one that there is."""
+        self.engine.stop()
+        self.settle()
+        tasks = tuple(StoredTask(task=task(f"t{n}", n)) for n in range(1, number + 1))
+        relay = Relay(self.policy, Snapshot(tasks=tasks, next_key=number + 1))
+        self.engine = Engine(
+            relay, self.store, Clock(self.reactor, self.reactor.seconds, self.wall), self.broken.append
+        )
+        return self.engine.start()
+
+    def test_the_reactor_has_its_turn_between_the_pieces(self) -> None:
+        """It is told when all is taken up."""
+        started = self.begin(12_000)
+        self.assertNoResult(started)
+        self.assertEqual(self.engine.relay.pending_tasks, 5_000)
+        self.reactor.advance(0)
+        self.successResultOf(started)
+        self.assertEqual(self.engine.relay.pending_tasks, 12_000)
+
+    def test_few_tasks_are_taken_up_at_once(self) -> None:
+        """Nobody has to wait for it."""
+        self.successResultOf(self.begin(10))
+
+    def test_a_stop_meanwhile_ends_it(self) -> None:
+        """Nothing is left on the clock, and nobody is told that it has started."""
+        started = self.begin(12_000)
+        stopped = self.engine.stop()
+        self.settle()
+        self.successResultOf(stopped)
+        elapse(self.reactor, 1)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertNoResult(started)
 
 
 class TimeTests(EngineTestCase):

@@ -8,6 +8,7 @@ numbers of daemons' connections are greater than 0 and never used again.
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Concatenate, ParamSpec, cast
 
@@ -35,6 +36,9 @@ from makima_relay.core.tasks import Task, TaskStatus
 #: The lane of the server's messages. A daemon has one lane, whatever its connections, so that what it said on an
 #: older one goes before what it says on a newer.
 UPSTREAM_LANE = "upstream"
+
+#: Tasks of an earlier run that are taken up at a time: some 20 ms.
+_TASKS_AT_A_TIME = 5_000
 
 _Effects = list[effects.Effect]
 _P = ParamSpec("_P")
@@ -72,8 +76,10 @@ class Relay:
     """
 
     def __init__(self, policy: Policy, snapshot: Snapshot | None = None, redact: Callable[[str], str] = str) -> None:
-        self._snapshot = snapshot or Snapshot()
-        self._state = State(policy, self._snapshot, redact)
+        snapshot = snapshot or Snapshot()
+        self._state = State(policy, snapshot, redact)
+        self._left_daemons = snapshot.daemons
+        self._left_tasks = deque(snapshot.tasks)
         self._losses = Losses(self._state)
         self._commands = Commands(self._state)
         self._presence = Presence(self._state, self._losses)
@@ -87,18 +93,30 @@ class Relay:
     def started(self, now: float, wall: float) -> None:
         """The relay runs: it takes up what an earlier run left; what was at work has a fresh grace.
 
+        Of very many tasks these are the first: :meth:`taken_up` goes on, and until :attr:`is_taking_up` is false nobody
+        may connect.
+
         :param wall: the same moment, in seconds since the epoch.
         """
         state = self._state
         state.set_clock(now, wall)
-        for daemon in self._snapshot.daemons:
+        for daemon in self._left_daemons:
             state.fleet.enlist(Daemon(daemon.daemon_id, daemon.machine_id, daemon.hostname, draining=daemon.draining))
-        for stored in self._snapshot.tasks:
-            state.take_up(stored)
+        self._left_daemons = ()
+        self._take_up(now)
+        state.log(now, "relay_started", "the relay has started")
+
+    @_input
+    def taken_up(self, now: float) -> None:
+        """Others have had their turn: the next of the tasks that an earlier run left are taken up."""
+        self._take_up(now)
+
+    def _take_up(self, now: float) -> None:
+        for _ in range(min(_TASKS_AT_A_TIME, len(self._left_tasks))):
+            stored = self._left_tasks.popleft()
+            self._state.take_up(stored)
             if stored.task.at_work:
                 self._losses.orphan(stored.task, now)
-        self._snapshot = Snapshot()
-        state.log(now, "relay_started", "the relay has started")
 
     @_input
     def stopped(self, now: float) -> None:
@@ -350,6 +368,11 @@ class Relay:
     def active_tasks(self) -> list[str]:
         """The ids of all tasks that some daemon has: what a heartbeat to the server lists."""
         return self._state.ledger.at_work()
+
+    @property
+    def is_taking_up(self) -> bool:
+        """Whether tasks of an earlier run are still to be taken up."""
+        return bool(self._left_tasks)
 
     @property
     def pending_tasks(self) -> int:

@@ -48,6 +48,18 @@ class RestartTests(RelayTestCase):
         self.assertEqual(events(decided), ["task_lost"] * 3)
         self.assertEqual({self.known(each.task_id).error for each in tasks}, {"daemon host-m1 lost"})
 
+    def test_very_many_tasks_are_taken_up_in_pieces(self) -> None:
+        """So that the reactor is never blocked for long; in the end all are there."""
+        tasks = [
+            held(TaskStatus.ORPHANED if key % 2 else TaskStatus.RUNNING, f"t{key}", key) for key in range(1, 12_001)
+        ]
+        snapshot = Snapshot(tasks=tuple(StoredTask(task=each) for each in tasks), daemons=(HOST,), next_key=12_001)
+        pieces = [len(of_kind(self.start(snapshot=snapshot), SaveTask))]
+        while self.relay.is_taking_up:
+            pieces.append(len(of_kind(self.relay.taken_up(NOW), SaveTask)))
+        self.assertEqual(pieces, [2_500, 2_500, 1_000])
+        self.assertEqual(len(self.relay.active_tasks()), 12_000)
+
     def test_its_daemon_may_return_for_it(self) -> None:
         """As after any loss; the task counts in its slots."""
         snapshot = Snapshot(tasks=(StoredTask(task=held(TaskStatus.RUNNING)),), daemons=(HOST,), next_key=2)
