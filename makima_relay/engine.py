@@ -86,6 +86,11 @@ class Engine:
             self._perform(self.relay.taken_up(self._now()))
             self._go_on_taking_up(started)
 
+    def stopping(self) -> Deferred[None]:
+        """Take no new tasks; fires when what daemons have reported so far is safe, so that they can be sent away."""
+        self._perform(self.relay.stopping())
+        return self.safe()
+
     def stop(self) -> Deferred[bool]:
         """Take leave: nothing happens any more.
 

@@ -207,6 +207,7 @@ class RelayService(Service):
         yield DeferredList([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
         if self._engine is None or self._daemons is None or self._upstream is None or self._listener is None:
             return
+        yield self._engine.stopping()
         # The server goes last: it is told what became of the tasks until the end.
         self._daemons.close_all("the relay stops")
         yield self._daemons.all_closed()

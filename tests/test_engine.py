@@ -152,6 +152,14 @@ class CommitTests(EngineTestCase):
         saved = [each for commit in self.store.commits for each in commit.effects]
         self.assertIn(KeepReports(((1, payload),)), saved)
 
+    def test_daemons_are_sent_away_when_their_reports_are_safe(self) -> None:
+        """What came before the stop is in the database by then."""
+        payload = self.report(self.join("d"), "log")
+        ready = self.engine.stopping()
+        self.assertNoResult(ready)
+        self.assertEqual(self.commit(), [KeepReports(((1, payload),))])
+        self.successResultOf(ready)
+
     def test_nothing_overtakes_what_waits_for_a_commit(self) -> None:
         """The output that follows a finish follows it to the server too."""
         self.connect()

@@ -21,12 +21,17 @@ class Commands:
     def __init__(self, state: State) -> None:
         self._state = state
         self._logged_types: set[str] = set()
+        self._stopping = False
         self.unroutable = 0
         self.duplicates = 0
 
     def new_connection(self) -> None:
         """Log the first of each unroutable type again: a new connection begins."""
         self._logged_types.clear()
+
+    def stopping(self) -> None:
+        """Take no new task any more."""
+        self._stopping = True
 
     def spawn(self, message: Spawn, now: float) -> None:
         """Store a task and dispatch what can be; a duplicate is only counted."""
@@ -35,6 +40,9 @@ class Commands:
         if known is not None and not known.finished:
             self.duplicates += 1
             state.log(now, "duplicate_task", "spawnTask for a task that is not finished", taskId=message.task_id)
+            return
+        if self._stopping:
+            state.answer_server(self._refusal(message, "it is stopping"))
             return
         at = state.wall(now)
         position = state.ledger.number()
@@ -50,8 +58,10 @@ class Commands:
         known = self._state.ledger.get(message.task_id)
         if known is not None and not known.finished:
             return None
-        reason = "the relay cannot store a task now: its database cannot be written"
-        return self._state.composer.error("unavailable", reason, message.task_id)
+        return self._refusal(message, "its database cannot be written")
+
+    def _refusal(self, message: Spawn, reason: str) -> bytes:
+        return self._state.composer.error("unavailable", f"the relay takes no new task: {reason}", message.task_id)
 
     def route(self, message: Command, now: float) -> None:
         """Hand a command to the daemon that it is for."""

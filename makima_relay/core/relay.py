@@ -119,8 +119,14 @@ class Relay:
                 self._losses.orphan(stored.task, now)
 
     @_input
+    def stopping(self) -> None:
+        """The relay is about to send everybody away: no new task is taken, what was read until now is written out."""
+        self._commands.stopping()
+        self._state.keep_reports()
+
+    @_input
     def stopped(self, now: float) -> None:
-        """The relay is about to stop: what the server may not have is written out whole."""
+        """Nobody is connected any more: what the server may not have is written out whole."""
         self._state.keep_reports()
         self._state.log(now, "relay_stopped", "the relay stops")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from makima_relay.core.effects import (
     ForgetReports,
     KeepReport,
@@ -160,6 +162,22 @@ class ViewTests(ReportTestCase):
         """First and last."""
         self.assertEqual(shown(self.start()), [logged("relay_started")])
         self.assertEqual(shown(self.relay.stopped(NOW)), [logged("relay_stopped")])
+
+    def test_a_relay_that_is_about_to_stop_takes_no_new_task(self) -> None:
+        """The server may give it to somebody else; one that is known is still a duplicate, and its commands go on."""
+        self.connect_server()
+        connection = self.join()
+        self.spawn()
+        self.relay.stopping()
+        (refused,) = self.command(wire("spawnTask", taskId="t2"))
+        assert isinstance(refused, SendUpstream)
+        error = json.loads(refused.payload)
+        self.assertEqual((error["code"], error["taskId"]), ("unavailable", "t2"))
+        self.assertIn("stopping", error["message"])
+        self.assertIsNone(self.relay.task("t2"))
+        self.assertEqual(events(self.command(wire("spawnTask", taskId="t1"))), ["duplicate_task"])
+        command = wire("sendInput", taskId="t1")
+        self.assertEqual(self.command(command), [SendToDaemon(connection, command)])
 
     def test_a_finish_is_one_transaction_with_its_report(self) -> None:
         """No effect that becomes visible stands between the two."""

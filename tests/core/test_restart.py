@@ -122,17 +122,19 @@ class RestartTests(RelayTestCase):
         self.assertEqual(self.relay.acknowledged(5), [ForgetReports(5)])
 
     def test_reports_that_waited_are_kept_and_go_first_after_a_restart(self) -> None:
-        """Those that had not waited long enough are kept at a clean stop."""
+        """Those that had not waited long enough are kept at a clean stop: before the daemons leave, and after it."""
         self.start()
         self.join()
-        payloads = [wire("news", n=number) for number in range(3)]
+        payloads = [wire("news", n=number) for number in range(4)]
         self.report(1, payloads[0])
         self.report(1, payloads[1], NOW + 0.05)
         self.assertEqual(self.relay.time_passed(NOW + 0.079, AT + 0.079), [])
         kept = KeepReports(((1, payloads[0]), (2, payloads[1])))
         self.assertEqual(self.relay.time_passed(NOW + 0.08, AT + 0.08), [kept])
         self.report(1, payloads[2], NOW + 0.09)
-        self.assertEqual(self.relay.stopped(NOW + 0.1)[0], KeepReports(((3, payloads[2]),)))
+        self.assertEqual(self.relay.stopping(), [KeepReports(((3, payloads[2]),))])
+        self.report(1, payloads[3], NOW + 0.09)
+        self.assertEqual(self.relay.stopped(NOW + 0.1)[0], KeepReports(((4, payloads[3]),)))
 
     def test_numbers_of_tasks_go_on(self) -> None:
         """No key and no position is used again, and finishes are counted on."""
