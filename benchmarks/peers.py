@@ -162,16 +162,25 @@ class Server:
         self.reports = 0
         self._wanted = 0
         self._enough = asyncio.Event()
+        self._listening: asyncio.Server
         self.relay: ServerPeer
         self.live = asyncio.Event()
 
-    async def listen(self) -> int:
+    async def listen(self, port: int = 0) -> int:
         """Begin.
 
         :return: the port.
         """
-        server = await asyncio.get_running_loop().create_server(lambda: ServerPeer(self._heard), "127.0.0.1", 0)
-        return int(server.sockets[0].getsockname()[1])
+        self._listening = await asyncio.get_running_loop().create_server(
+            lambda: ServerPeer(self._heard), "127.0.0.1", port
+        )
+        return int(self._listening.sockets[0].getsockname()[1])
+
+    def leave(self) -> None:
+        """Cut the connection, and take no other until :meth:`listen` is called again."""
+        self.live.clear()
+        self._listening.close()
+        self.relay.transport.abort()
 
     def _heard(self, peer: Peer, payload: bytes) -> None:
         if payload.startswith(b'{"type":"authenticate"'):
@@ -180,9 +189,13 @@ class Server:
             self.relay = peer
             self.live.set()
         elif not payload.startswith(b'{"type":"heartbeat"'):
-            self.reports += 1
-            if self.reports == self._wanted:
-                self._enough.set()
+            self.report_came(payload)
+
+    def report_came(self, payload: bytes) -> None:
+        """Count a report."""
+        self.reports += 1
+        if self.reports == self._wanted:
+            self._enough.set()
 
     async def hear(self, number: int) -> None:
         """Wait for so many more reports."""

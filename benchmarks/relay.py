@@ -27,10 +27,11 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 class RelayUnderTest:
     """A relay process and the server that it is connected to."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int, server: Server) -> None:
+    def __init__(self, process: subprocess.Popen[str], port: int, server: Server, directory: Path) -> None:
         self.process = process
         self.port = port
         self.server = server
+        self._directory = directory
 
     def cpu(self) -> float:
         """The CPU time it has used, in seconds."""
@@ -41,16 +42,23 @@ class RelayUnderTest:
         """The memory it has, in MiB."""
         return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * _PAGE / (1 << 20)
 
+    def stored(self) -> float:
+        """The size of its database and write-ahead log, in MiB."""
+        return sum(each.stat().st_size for each in self._directory.glob("*.sqlite3*")) / (1 << 20)
+
 
 @asynccontextmanager
-async def relay() -> AsyncIterator[RelayUnderTest]:
-    """Run a relay on the first core and everything else on the others."""
+async def relay(server: Server | None = None, *options: str) -> AsyncIterator[RelayUnderTest]:
+    """Run a relay on the first core and everything else on the others.
+
+    :param options: for the relay's command line.
+    """
     cores = sorted(os.sched_getaffinity(0))
-    server = Server()
+    server = server or Server()
     server_port = await server.listen()
     with tempfile.TemporaryDirectory() as directory:
         process = subprocess.Popen(
-            [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "makima-relay"],
+            [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "makima-relay", *options],
             cwd=directory,
             env={
                 "PATH": os.environ["PATH"],
@@ -65,7 +73,7 @@ async def relay() -> AsyncIterator[RelayUnderTest]:
         os.sched_setaffinity(process.pid, cores[:1])
         os.sched_setaffinity(0, cores[1:] or cores)
         try:
-            yield RelayUnderTest(process, await _port(process), server)
+            yield RelayUnderTest(process, await _port(process), server, Path(directory))
         finally:
             process.terminate()
             process.wait(10)
