@@ -321,12 +321,14 @@ class Engine:
     def suspended(self, reason: str) -> None:
         """See :meth:`makima_relay.commits.Performer.suspended`: no daemon is read any more, no task is accepted."""
         self._log.error("the database cannot be written, daemons and new tasks have to wait: {reason}", reason=reason)
+        self.relay.suspended(self._now())
         self._links.suspend()
         self._release_if_looked_up()
 
     def resumed(self) -> None:
         """See :meth:`makima_relay.commits.Performer.resumed`."""
         self._log.info("the database can be written again, everything goes on")
+        self.relay.resumed(self._now())
         self._links.resume()
 
     # ---------------------------------------------------------------------------------------------------- time

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import heapq
+from typing import Final
 
 from makima_relay.core.fleet import Daemon
 from makima_relay.core.state import LossPolicy, State
 from makima_relay.core.tasks import Task, TaskStatus
+
+#: What daemons that are read again have to say needs so long to be read, in seconds.
+_TO_BE_HEARD: Final = 1.0
 
 
 class Losses:
@@ -17,24 +21,47 @@ class Losses:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        # Deadlines are in seconds during which daemons could be heard.
         self._deadlines: dict[str, float] = {}
         self._due: list[tuple[float, str]] = []
+        self._deaf_for = 0.0
+        self._deaf_since: float | None = None
 
     def next_deadline(self) -> float | None:
-        """When the next grace runs out, in monotonic seconds; none if no task is orphaned."""
+        """When the next grace runs out, in monotonic seconds; none if no task is orphaned, or nobody can be heard."""
+        if self._deaf_since is not None:
+            return None
         while self._due:
             deadline, task_id = self._due[0]
             if self._deadlines.get(task_id) == deadline:
-                return deadline
+                return deadline + self._deaf_for
             heapq.heappop(self._due)
         return None
+
+    def deaf(self, now: float) -> None:
+        """No daemon is read from now on: whether one still has its tasks cannot be known, so no grace goes by."""
+        if self._deaf_since is None:
+            self._deaf_since = now
+
+    def hearing(self, now: float) -> None:
+        """Daemons are read again."""
+        if self._deaf_since is not None:
+            self._deaf_for += now - self._deaf_since + _TO_BE_HEARD
+            self._deaf_since = None
+
+    def _heard_until(self, now: float) -> float:
+        """For how long daemons could be heard until now."""
+        return (now if self._deaf_since is None else self._deaf_since) - self._deaf_for
 
     def orphan(self, task: Task, now: float) -> None:
         """Let a task wait for its daemon, with a fresh grace."""
         if task.status is not TaskStatus.ORPHANED:
             self._state.save(task.to(TaskStatus.ORPHANED), now)
-        self._deadlines[task.task_id] = deadline = now + self._state.policy.daemon_grace
-        heapq.heappush(self._due, (deadline, task.task_id))
+        self._begin_grace(task.task_id, now)
+
+    def _begin_grace(self, task_id: str, now: float) -> None:
+        self._deadlines[task_id] = deadline = self._heard_until(now) + self._state.policy.daemon_grace
+        heapq.heappush(self._due, (deadline, task_id))
 
     def orphan_all(self, daemon: Daemon, now: float) -> None:
         """Orphan all that a daemon holds; those that are orphaned already keep their grace."""
@@ -82,7 +109,13 @@ class Losses:
             _, task_id = heapq.heappop(self._due)
             task = self._state.ledger.get(task_id)
             del self._deadlines[task_id]
-            if task is not None and task.status is TaskStatus.ORPHANED:
+            if task is None or task.status is not TaskStatus.ORPHANED:
+                continue
+            holder = self._state.holder(task)
+            if holder is not None and holder.connection is not None and holder.held:
+                # It has returned, and is not read: what it would say of the task may be waiting in the socket.
+                self._begin_grace(task_id, now)
+            else:
                 self._lose(task, now)
 
     def _lose(self, task: Task, now: float) -> None:

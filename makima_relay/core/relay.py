@@ -143,6 +143,14 @@ class Relay:
             self._state.keep_reports()
         self._state.dispatch_waiting(now)
 
+    def suspended(self, now: float) -> None:
+        """The database cannot be written, so daemons are not read: no grace goes by until that is over."""
+        self._losses.deaf(now)
+
+    def resumed(self, now: float) -> None:
+        """The database can be written again."""
+        self._losses.hearing(now)
+
     def next_deadline(self) -> float | None:
         """When :meth:`time_passed` has something to do, in monotonic seconds."""
         loss, keep = self._losses.next_deadline(), self._state.outbox.next_to_keep()

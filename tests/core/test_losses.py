@@ -66,6 +66,58 @@ class LossTests(LossTestCase):
         self.assertIsNone(self.relay.next_deadline())
 
 
+class UnheardTests(LossTestCase):
+    """Daemons that are not read cannot say what they have."""
+
+    def test_no_grace_goes_by_while_nobody_is_read(self) -> None:
+        """As long as the database cannot be written; what was left of it goes on afterwards, and a second more."""
+        self.lose()
+        self.pass_time(GRACE - 1)
+        self.relay.suspended(NOW + GRACE - 1)
+        self.assertIsNone(self.relay.next_deadline())
+        self.relay.suspended(NOW + GRACE)
+        self.assertEqual(of_kind(self.pass_time(9 * GRACE), SaveTask), [])
+        self.relay.resumed(NOW + 9 * GRACE)
+        self.assertEqual(self.relay.next_deadline(), NOW + 9 * GRACE + 2)
+        self.relay.resumed(NOW + 9 * GRACE)
+        self.assertEqual(of_kind(self.pass_time(9 * GRACE + 1.9), SaveTask), [])
+        self.assertEqual(shown(self.pass_time(9 * GRACE + 2)), failed_as_lost(9 * GRACE + 2))
+
+    def test_one_that_begins_meanwhile_is_whole_afterwards(self) -> None:
+        """A daemon that is lost then has all of its grace to be heard."""
+        self.relay.suspended(NOW)
+        self.lose(1, NOW + 5)
+        self.relay.resumed(NOW + 10)
+        self.assertEqual(self.relay.next_deadline(), NOW + 11 + GRACE)
+
+    def test_a_daemon_that_has_returned_and_is_held_keeps_its_tasks(self) -> None:
+        """The server is slow, so what the daemon says of them waits in its socket."""
+        self.start()
+        self.connect_server()
+        self.join()
+        self.spawn()
+        self.lose()
+        again = self.join()
+        self.relay.upstream_congested()
+        self.report(again, wire("news"))
+        self.assertEqual(of_kind(self.pass_time(GRACE), SaveTask), [])
+        self.assertEqual(self.relay.next_deadline(), NOW + 2 * GRACE)
+        self.relay.upstream_drained()
+        self.report(again, wire("news"), NOW + GRACE + 1)
+        self.assertEqual(shown(self.pass_time(2 * GRACE))[:2], failed_as_lost(2 * GRACE)[:2])
+
+    def test_a_daemon_that_was_held_and_is_gone_keeps_nothing(self) -> None:
+        """Its grace ends as anybody's."""
+        self.start()
+        self.connect_server()
+        self.join()
+        self.spawn()
+        self.relay.upstream_congested()
+        self.report(1, wire("news"))
+        self.lose()
+        self.assertEqual(shown(self.pass_time(GRACE))[:2], failed_as_lost(GRACE)[:2])
+
+
 class FailPolicyTests(LossTestCase):
     """``--on-daemon-loss fail``."""
 
