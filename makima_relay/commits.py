@@ -27,6 +27,8 @@ from makima_relay.ports import Store, StoreUnavailableError
 LINGER = 0.05
 #: First and longest wait before a failed commit is tried again, in seconds.
 RETRY_FIRST, RETRY_LONGEST = 0.1, 5.0
+#: A commit that takes longer than this, in seconds, is as good as failing until it ends.
+TOO_LONG = 2.0
 
 
 class Performer(Protocol):
@@ -55,6 +57,7 @@ class CommitQueue:
     :param performer: does the rest.
     :param on_broken: told once, with the reason, when nothing can be saved any more.
     :ivar is_suspended: whether commits fail at the moment.
+    :ivar is_broken: whether nothing is performed any more.
     :ivar last_commit: when one last succeeded, in monotonic seconds.
     """
 
@@ -68,7 +71,8 @@ class CommitQueue:
         self._batch: list[Saved] = []
         self._covered = 0
         self._committing = False
-        self._broken = False
+        self._committing_since = 0.0
+        self._passing = False
         self._retry_delay = RETRY_FIRST
         self._linger: IDelayedCall | None = None
         self._retry: IDelayedCall | None = None
@@ -77,11 +81,12 @@ class CommitQueue:
         self._waiting: list[Deferred[None]] = []
         self._waiting_for_batch: list[Deferred[None]] = []
         self.is_suspended = False
+        self.is_broken = False
         self.last_commit = clock.monotonic()
 
     def put(self, effects: Sequence[Effect]) -> None:
         """Perform effects, or queue them behind what must be committed first."""
-        if self._queue or self._broken:
+        if self._queue or self.is_broken:
             self._queue.extend(effects)
             return
         for place, effect in enumerate(effects):
@@ -90,10 +95,12 @@ class CommitQueue:
                 self._commit_next()
                 return
             self._pass(effect)
+        if self._hurry and not self._passing:
+            self._commit_next()
 
     def settled(self) -> Deferred[None]:
         """Fires when all that was put so far is committed; soon and without it while commits fail."""
-        if self.is_suspended or self._broken:
+        if self.is_suspended or self.is_broken:
             return succeed(None)
         done: Deferred[None] = Deferred()
         if self._committing and self._covered == len(self._queue) and not self._unsaved:
@@ -115,14 +122,14 @@ class CommitQueue:
         if self._retry is not None:
             self._retry.cancel()
             self._try()
-        elif self._broken:
+        elif self.is_broken:
             self._release_waiting()
         elif not self._committing:
             self._commit_next()
         return done.addCallback(self._finished)
 
     def _finished(self, _: object) -> Deferred[int] | int:
-        if self._committing and not self.is_suspended:
+        if self._committing and not self.is_suspended and not self.is_broken:
             # What came during the commit is being saved by the next one.
             return self.finish()
         behind = itertools.islice(self._queue, self._covered if self._committing else 0, None)
@@ -130,10 +137,18 @@ class CommitQueue:
 
     def break_off(self, failure: Failure) -> None:
         """Perform nothing any more: what is in memory may not be what is on disk."""
-        if not self._broken:
-            self._broken = True
+        if not self.is_broken:
+            self.is_broken = True
             self._release_waiting()
             self._on_broken(failure)
+
+    def look(self, now: float) -> None:
+        """See whether the commit under way takes too long.
+
+        :param now: monotonic seconds.
+        """
+        if self._committing and not (self.is_suspended or self.is_broken) and now - self._committing_since > TOO_LONG:
+            self._suspend(f"a commit takes longer than {TOO_LONG:g} s")
 
     # ------------------------------------------------------------------------------------------------ performing
 
@@ -143,21 +158,15 @@ class CommitQueue:
             self._performer.saving(effect)
             self._unsaved.append(effect)
             self._hurry = self._hurry or isinstance(effect, Urgent)
-            self._linger_on()
+            if not self._hurry:
+                self._linger_on()
         else:
             self._performer.perform(effect)
 
     def _linger_on(self) -> None:
-        """Commit what nothing waits for soon: in the next turn of the reactor if some of it is urgent.
-
-        Not at once: whoever passes effects through is in the middle of the queue.
-        """
-        if self._committing:
-            return
-        if self._linger is None:
-            self._linger = self._clock.reactor.callLater(0 if self._hurry else LINGER, self._linger_over)
-        elif self._hurry:
-            self._linger.reset(0)
+        """Commit what nothing waits for soon."""
+        if not self._committing and self._linger is None:
+            self._linger = self._clock.reactor.callLater(LINGER, self._linger_over)
 
     def _linger_over(self) -> None:
         self._linger = None
@@ -168,7 +177,7 @@ class CommitQueue:
 
     def _commit_next(self) -> None:
         """Commit all that is there to be saved: what lingers, and every gate in the queue with what is around it."""
-        if self._committing or self._broken:
+        if self._committing or self.is_broken:
             return
         if self._linger is not None:
             self._linger.cancel()
@@ -186,10 +195,13 @@ class CommitQueue:
 
     def _try(self) -> None:
         self._retry = None
+        self._committing_since = self._clock.monotonic()
         # Whatever a performer raises is a bug, and what it should have done is not known: that is no state to go on in.
         self._store.commit(self._batch).addCallbacks(self._committed, self._failed).addErrback(self.break_off)
 
     def _committed(self, _: object) -> None:
+        if self.is_broken:
+            return
         self._committing = False
         batch, self._batch = self._batch, []
         self.last_commit = self._clock.monotonic()
@@ -197,6 +209,8 @@ class CommitQueue:
             self.is_suspended = False
             self._retry_delay = RETRY_FIRST
             self._performer.resumed()
+        # What is put meanwhile must not begin the next commit: this one is not wholly done.
+        self._passing = True
         for _place in range(self._covered):
             effect = self._queue.popleft()
             if isinstance(effect, Saved):
@@ -213,7 +227,8 @@ class CommitQueue:
         """Perform what queued up during the commit, up to the next gate, and commit from there."""
         while self._queue and not isinstance(self._queue[0], Gate):
             self._pass(self._queue.popleft())
-        if self._queue or self._waiting:
+        self._passing = False
+        if self._queue or self._waiting or self._hurry:
             self._commit_next()
         elif self._unsaved:
             self._linger_on()
@@ -222,14 +237,17 @@ class CommitQueue:
         if not failure.check(StoreUnavailableError):
             self.break_off(failure)
             return
-        if not self.is_suspended:
-            self.is_suspended = True
-            self._performer.suspended(failure.getErrorMessage())
-        self._release_waiting()
+        self._suspend(failure.getErrorMessage())
         if self._finishing:
             return
         self._retry = self._clock.reactor.callLater(self._retry_delay, self._try)
         self._retry_delay = min(RETRY_LONGEST, self._retry_delay * 2)
+
+    def _suspend(self, reason: str) -> None:
+        if not self.is_suspended:
+            self.is_suspended = True
+            self._performer.suspended(reason)
+        self._release_waiting()
 
     def _release_waiting(self) -> None:
         waiting = self._waiting_for_batch + self._waiting

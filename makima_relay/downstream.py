@@ -23,10 +23,13 @@ from makima_relay.websocket import (
     CLOSE_UNSUPPORTED,
     WebSocketEnd,
     protocol_options,
+    unsent,
 )
 
-#: Bytes that may wait in the transport before a daemon counts as slow, and that may then wait beyond one message.
-_BUFFER_SIZE = 64 << 10
+#: Bytes that may wait in the transport before a daemon counts as slow. So much is also read of each at a time, of very
+#: many together not much more than the second, if that leaves them the third: or one turn of the reactor would be long.
+_BUFFER_SIZE, _READ_TOGETHER, _SMALLEST_BUFFER = 64 << 10, 2 << 20, 4 << 10
+#: Bytes that may wait then, beyond one message.
 BACKED_UP_LIMIT = 16 << 20
 
 
@@ -50,6 +53,13 @@ def shown_address(address: object) -> str:
     return "unix"
 
 
+_UNAVAILABLE = Refusal(
+    COMPOSERS[WireCase.CAMEL].error("unavailable", "the relay's database cannot be written"),
+    CLOSE_TRY_AGAIN_LATER,
+    "unavailable: the database cannot be written",
+)
+
+
 class DaemonProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[misc]
     """One daemon's connection; implements :class:`~makima_relay.ports.DaemonLink`."""
 
@@ -66,7 +76,7 @@ class DaemonProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[mis
         bearer = token.strip() if scheme.lower() == "bearer" else None
         self._header_key = bearer or request.headers.get("x-makima-api-key")
 
-    def onOpen(self) -> None:
+    def opened(self) -> None:
         """Wait for the first message, if there is room for one more."""
         factory = self.factory
         factory.open.add(self)
@@ -99,6 +109,10 @@ class DaemonProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[mis
 
     def _authenticate(self, payload: bytes) -> None:
         self._stop_auth_timer()
+        if self.factory.engine.is_suspended:
+            # Welcoming it would wait for the database, and what it has to say could not be read.
+            self._refuse(_UNAVAILABLE)
+            return
         decision = decide(payload, self._header_key, self.factory.key_check)
         self._header_key = None
         if isinstance(decision, Refusal):
@@ -106,7 +120,8 @@ class DaemonProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[mis
             return
         # Pings of many daemons that came at once, as after a restart, are spread over the interval.
         self.keep_alive(first=self.keepalive[0] * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
-        self.report_congestion(self._now_congested, self._drained, _BUFFER_SIZE)
+        self.report_congestion(_nothing, self._drained)
+        self.set_buffer(self.factory.buffer_size())
         self._connection = self.factory.engine.daemon_joined(self, decision, shown_address(self.transport.getPeer()))
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -126,15 +141,15 @@ class DaemonProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[mis
         self.send_text(payload)
         if self._congested:
             self._backed_up += len(payload)
-            if self._backed_up > self.factory.options.max_message_size + BACKED_UP_LIMIT:
-                self.lost_because = "it does not take what it is sent"
-                self.drop()
-
-    def _now_congested(self) -> None:
-        self._congested = True
+            limit = self.factory.options.max_message_size + BACKED_UP_LIMIT
+            if self._backed_up > limit:
+                # So much was sent since it was last all taken; what waits may be less.
+                self._backed_up = unsent(self.transport)
+                if self._backed_up > limit:
+                    self.lost_because = "it does not take what it is sent"
+                    self.drop()
 
     def _drained(self) -> None:
-        self._congested = False
         self._backed_up = 0
 
     def pong_received(self, payload: bytes) -> None:
@@ -164,6 +179,10 @@ class DaemonProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[mis
         self._auth_timer = None
 
 
+def _nothing() -> None:
+    """Leave a slow daemon alone: what it is sent waits in its transport."""
+
+
 class DaemonFactory(LinkFactory):
     """Makes the daemons' connections.
 
@@ -183,3 +202,7 @@ class DaemonFactory(LinkFactory):
         message = f"no more than {options.max_daemons} connections at a time"
         answer = COMPOSERS[WireCase.CAMEL].error("overloaded", message)
         self.overloaded = Refusal(answer, CLOSE_TRY_AGAIN_LATER, f"overloaded: {message}")
+
+    def buffer_size(self) -> int:
+        """Bytes to read at a time of a daemon that joins now."""
+        return max(_SMALLEST_BUFFER, min(_BUFFER_SIZE, _READ_TOGETHER // max(1, len(self.open))))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -45,12 +46,14 @@ class Engine:
         self._now = clock.monotonic
         self._connections = itertools.count(1)
         self._links = Links()
+        self._doers = self._make_doers()
         self._timer: IDelayedCall | None = None
         self._timer_due = 0.0
         self._stopped = False
-        self._answers = 0
+        self._on_broken = on_broken
+        self._look_ups_fail = False
         self._waiting_for_answers: list[tuple[float, Deferred[None]]] = []
-        self._commits = CommitQueue(store, clock, self, on_broken)
+        self._commits = CommitQueue(store, clock, self, self._broke)
 
     @property
     def is_suspended(self) -> bool:
@@ -98,42 +101,59 @@ class Engine:
         """
         return self._looked_up(math.inf).addCallback(self._take_leave)
 
-    def safe(self) -> Deferred[None]:
-        """Fires when what peers have sent so far is committed; while commits fail, at once and without it."""
-        # The question that is under way may have been asked before; the next one asks for all that waits now.
-        return self._looked_up(self._answers + 2).addCallback(lambda _: self._commits.settled())
-
-    def _looked_up(self, answers: float) -> Deferred[None]:
-        """Fires when no message waits for a look-up, or would wait for the database to be mended.
-
-        :param answers: how often look-ups must have been answered, ever, for it to fire in any case.
-        """
-        done: Deferred[None] = Deferred()
-        self._waiting_for_answers.append((answers, done))
-        self._release_if_looked_up()
-        return done
-
-    def _release_if_looked_up(self) -> None:
-        all_answered = self.is_suspended or not self.relay.messages_waiting
-        waiting, self._waiting_for_answers = self._waiting_for_answers, []
-        for answers, done in waiting:
-            if all_answered or answers <= self._answers:
-                done.callback(None)
-            else:
-                self._waiting_for_answers.append((answers, done))
-
     def _take_leave(self, _: object) -> Deferred[bool]:
         self._perform(self.relay.stopped(self._now()))
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        return self._commits.finish().addCallback(self._count_unsaved)
+        return self._commits.finish().addCallback(self._finished)
 
-    def _count_unsaved(self, unsaved: int) -> bool:
+    def _finished(self, unsaved: int) -> Deferred[bool] | bool:
+        if self.relay.messages_waiting and self._can_look_up:
+            # The database could not be written when the stop began, and can be now.
+            return self._looked_up(math.inf).addCallback(self._finish_again)
+        unsaved += self.relay.messages_waiting
         if unsaved:
             self._log.critical("the database cannot be written: {unsaved} changes are lost", unsaved=unsaved)
         return unsaved == 0
+
+    def _finish_again(self, _: object) -> Deferred[bool]:
+        self._perform(self.relay.stopping())
+        return self._commits.finish().addCallback(self._finished)
+
+    def safe(self) -> Deferred[None]:
+        """Fires when what peers have sent so far is committed; while commits fail, at once and without it."""
+        return self._looked_up(self.relay.last_to_wait).addCallback(lambda _: self._commits.settled())
+
+    def _looked_up(self, up_to: float) -> Deferred[None]:
+        """Fires when no message waits for a look-up, or would wait for the database to be mended.
+
+        :param up_to: the number of the last message that matters.
+        """
+        done: Deferred[None] = Deferred()
+        self._waiting_for_answers.append((up_to, done))
+        self._release_if_looked_up()
+        return done
+
+    @property
+    def _can_look_up(self) -> bool:
+        return not (self.is_suspended or self._look_ups_fail or self._commits.is_broken)
+
+    def _release_if_looked_up(self) -> None:
+        if not self._waiting_for_answers:
+            return
+        oldest = self.relay.oldest_waiting if self._can_look_up else None
+        waiting, self._waiting_for_answers = self._waiting_for_answers, []
+        for up_to, done in waiting:
+            if oldest is None or oldest > up_to:
+                done.callback(None)
+            else:
+                self._waiting_for_answers.append((up_to, done))
+
+    def _broke(self, failure: Failure) -> None:
+        self._release_if_looked_up()
+        self._on_broken(failure)
 
     def settled(self) -> Deferred[None]:
         """See :meth:`makima_relay.commits.CommitQueue.settled`."""
@@ -183,11 +203,16 @@ class Engine:
         """The server has authenticated a connection."""
         connection = next(self._connections)
         self._links.upstream_ready(connection, link)
+        if self.is_suspended:
+            self._links.answer_server(self.relay.heartbeat())
         self._perform(self.relay.upstream_ready(connection, self._now(), url=url, daemonId=daemon_id))
 
     def heartbeat_due(self) -> None:
-        """The server is to be told which tasks are at work."""
-        self._perform(self.relay.heartbeat_due())
+        """The server is to be told which tasks are at work; it is also told while nothing can be committed."""
+        if self.is_suspended:
+            self._links.answer_server(self.relay.heartbeat())
+        else:
+            self._perform(self.relay.heartbeat_due())
 
     def upstream_lost(self, reason: str) -> None:
         """The live upstream connection is gone."""
@@ -256,41 +281,48 @@ class Engine:
 
     def perform(self, effect: effects.Effect) -> None:
         """See :meth:`makima_relay.commits.Performer.perform`."""
-        kind = type(effect)
-        if kind is effects.SendUpstream:
-            self._links.send_upstream(effect)  # type: ignore[arg-type]
-        elif kind is effects.SendToDaemon:
-            self._links.send_to_daemon(effect)  # type: ignore[arg-type]
-        elif isinstance(effect, effects.CloseDaemon):
-            self._links.close_daemon(effect)
-        elif isinstance(effect, effects.RecallTasks):
-            self._recall(effect)
-        elif isinstance(effect, effects.HoldDaemon):
-            self._links.hold(effect.connection)
-        elif isinstance(effect, effects.ReleaseDaemon):
-            self._links.release(effect.connection)
-        elif isinstance(effect, effects.LoadReports):
-            self._load(effect)
-        elif isinstance(effect, effects.SendMore):
-            self._clock.reactor.callLater(0, self._send_more, effect.connection)
+        self._doers[type(effect)](effect)
+
+    def _make_doers(self) -> dict[type[effects.Effect], Callable[[Any], object]]:
+        links, later = self._links, self._clock.reactor.callLater
+        return {
+            effects.SendUpstream: links.send_upstream,
+            effects.SendToDaemon: links.send_to_daemon,
+            effects.CloseDaemon: links.close_daemon,
+            effects.HoldDaemon: lambda effect: links.hold(effect.connection),
+            effects.ReleaseDaemon: lambda effect: links.release(effect.connection),
+            effects.SendHeartbeat: self._send_heartbeat,
+            effects.RecallTasks: self._recall,
+            effects.LoadReports: self._load,
+            effects.SendMore: lambda effect: later(0, self._send_more, effect.connection),
+            effects.ReleaseMore: lambda _: later(0, self._release_more),
+        }
+
+    def _send_heartbeat(self, effect: effects.SendHeartbeat) -> None:
+        self._links.send_upstream(effects.SendUpstream(effect.connection, self.relay.heartbeat()))
 
     def _recall(self, effect: effects.RecallTasks) -> None:
         found = self._store.recall(effect.task_ids)
         found.addCallbacks(self._recalled, self._recall_failed, callbackArgs=(effect.task_ids,), errbackArgs=(effect,))
 
     def _recalled(self, tasks: Iterable[Task], task_ids: Sequence[str]) -> None:
-        self._answers += 1
+        self._look_ups_fail = False
         self._perform(self.relay.tasks_recalled(task_ids, tasks, self._now()))
         self._release_if_looked_up()
 
     def _recall_failed(self, failure: Failure, effect: effects.RecallTasks) -> None:
         if failure.check(StoreUnavailableError):
+            self._look_ups_fail = True
+            self._release_if_looked_up()
             self._clock.reactor.callLater(RETRY_LONGEST, self._recall, effect)
         else:
             self._commits.break_off(failure)
 
     def _send_more(self, connection: int) -> None:
         self._perform(self.relay.more_wanted(connection))
+
+    def _release_more(self) -> None:
+        self._perform(self.relay.release_wanted())
 
     def _load(self, effect: effects.LoadReports) -> None:
         loaded = self._store.reports(effect.after, effect.up_to, effect.size)
@@ -349,5 +381,6 @@ class Engine:
 
     def _tick(self) -> None:
         self._timer = None
+        self._commits.look(self._now())
         self._perform(self.relay.time_passed(self._now(), self._clock.wall()))
         self._arm_timer()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from twisted.internet import defer
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import inlineCallbacks
 from twisted.internet.interfaces import IListeningPort
@@ -18,6 +19,8 @@ from makima_relay.store import SQLiteStore
 
 #: A commit that succeeded so lately proves that the database can be written, in seconds.
 _FRESH = 1.0
+#: A disk that takes longer than this, in seconds, cannot be written.
+_PATIENCE = 2.0
 
 
 class Health:
@@ -57,8 +60,8 @@ class Health:
         if self._clock.monotonic() - self._engine.last_commit <= _FRESH:
             return True
         try:
-            yield self._store.prove_writable()
-        except StoreUnavailableError:
+            yield self._store.prove_writable().addTimeout(_PATIENCE, self._clock.reactor)
+        except (StoreUnavailableError, defer.TimeoutError):
             return False
         except Exception:
             # The file is damaged: the same commit of the engine's would fail for good.

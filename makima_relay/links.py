@@ -37,8 +37,6 @@ class Links:
     def daemon_joined(self, connection: int, link: DaemonLink) -> None:
         """There is a daemon more."""
         self._daemons[connection] = link
-        if self.is_suspended:
-            link.pause()
 
     def daemon_gone(self, connection: int) -> None:
         """Nothing can be sent to a daemon any more; nothing happens if it was gone already."""

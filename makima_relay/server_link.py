@@ -36,7 +36,7 @@ class ServerProtocol(WebSocketEnd, WebSocketClientProtocol):  # type: ignore[mis
 
     factory: ServerFactory
 
-    def onOpen(self) -> None:
+    def opened(self) -> None:
         """The upgrade was accepted."""
         self.keep_alive()
         self.factory.owner.opened(self)

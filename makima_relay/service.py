@@ -38,8 +38,8 @@ from makima_relay.web.site import make_site
 
 _log = Logger()
 
-#: A clean stop takes at most this long, in seconds, whatever the peers do.
-_STOP_TIMEOUT = 4.0
+#: A clean stop takes at most this long, in seconds, whatever the peers do; sending them away is a part of that.
+_STOP_TIMEOUT, _FAREWELL_TIMEOUT = 4.0, 2.5
 #: How long the interpreter runs Python code before it looks at other threads, in seconds: a busy reactor must not
 #: starve the thread that commits.
 _SWITCH_INTERVAL = 0.0005
@@ -207,19 +207,29 @@ class RelayService(Service):
         yield DeferredList([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
         if self._engine is None or self._daemons is None or self._upstream is None or self._listener is None:
             return
-        yield self._engine.stopping()
-        # The server goes last: it is told what became of the tasks until the end.
-        self._daemons.close_all("the relay stops")
-        yield self._daemons.all_closed()
-        yield self._upstream.connector.stop()
+        farewell = self._send_away(self._engine, self._daemons, self._upstream)
+        # What the peers make of it must not keep the relay from writing out what it has.
+        timeout = self._reactor.callLater(_FAREWELL_TIMEOUT, farewell.cancel)
+        yield farewell.addErrback(lambda failure: failure.trap(CancelledError))
+        if timeout.active():
+            timeout.cancel()
         if not (yield self._engine.stop()):
             exit_with(1)
+
+    @inlineCallbacks
+    def _send_away(self, engine: Engine, daemons: DaemonFactory, upstream: Upstream) -> Any:
+        yield engine.stopping()
+        # The server goes last: it is told what became of the tasks until the end.
+        daemons.close_all("the relay stops")
+        yield daemons.all_closed()
+        yield upstream.connector.stop()
 
     def _stopped(self, result: object, timeout: Any) -> None:
         if timeout.active():
             timeout.cancel()
         if isinstance(result, Failure):
-            _log.warn("stopping took too long: {reason}", reason=result.getErrorMessage())
+            _log.critical("not everything could be saved in time: {reason}", reason=result.getErrorMessage())
+            exit_with(1)
         if self._listener is not None:
             self._listener.abort_all()
         self._store.close()

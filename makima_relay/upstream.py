@@ -114,8 +114,10 @@ class Upstream:
         """The server has authenticated the connection; the engine has it told the first heartbeat, and what waits."""
         self._link = link
         self.daemon_id = daemon_id
-        self._unproven = 0
-        link.report_congestion(self._engine.upstream_congested, self._engine.upstream_drained, _BUFFER_SIZE)
+        # Only what this connection was sent can be proven on it.
+        self._last_sent = self._unproven = 0
+        link.set_buffer(_BUFFER_SIZE)
+        link.report_congestion(self._engine.upstream_congested, self._engine.upstream_drained)
         self._engine.upstream_ready(self, self.url, daemon_id)
         self._beaten()
 

@@ -57,6 +57,20 @@ class _Congestion:
         """The connection is gone, which is told elsewhere."""
 
 
+def socket_of(transport: Any) -> Any:
+    """The innermost transport of a connection: under TLS it is the one that has the buffers."""
+    while (inner := getattr(transport, "transport", None)) is not None:
+        transport = inner
+    return transport
+
+
+def unsent(transport: Any) -> int:
+    """Bytes that wait in a transport to be taken by the peer."""
+    socket = socket_of(transport)
+    # Twisted has no public word for it: a test with a real socket fails if these change.
+    return int(len(socket.dataBuffer) - socket.offset + socket._tempDataLen)  # noqa: SLF001
+
+
 class WebSocketEnd:
     """Mixed into Autobahn's protocol classes, before them.
 
@@ -75,8 +89,13 @@ class WebSocketEnd:
     _unanswered = False
     _paused = False
     _closed_politely = False
+    _congested = False
+    _tell_congested: Callable[[], None] | None = None
+    _tell_drained: Callable[[], None] | None = None
     _pong_waits = False
+    _pong_held: bytes | None = None
     _ping_behind: bytes | None = None
+    _last_ping = _KEEPALIVE
     lost_because: str = "connection closed"
 
     # -------------------------------------------------------------------------------------------------- sending
@@ -135,13 +154,38 @@ class WebSocketEnd:
         self._close_timer = None
         self.drop()
 
-    def report_congestion(self, congested: Callable[[], None], drained: Callable[[], None], size: int) -> None:
-        """Tell from now on when the peer does not take what it is sent, and when it does again.
+    def onOpen(self) -> None:
+        """The handshake is done: see from now on whether the peer takes what it is sent."""
+        congestion = _Congestion(self._now_congested, self._now_drained)
+        self.registerProducer(congestion, streaming=True)  # type: ignore[attr-defined]
+        self.opened()
 
-        :param size: bytes that may wait in the transport before that.
+    def opened(self) -> None:
+        """The connection is open; for subclasses."""
+
+    def report_congestion(self, congested: Callable[[], None], drained: Callable[[], None]) -> None:
+        """Tell from now on when the peer does not take what it is sent, and when it does again."""
+        self._tell_congested, self._tell_drained = congested, drained
+
+    def set_buffer(self, size: int) -> None:
+        """Say what counts as congestion.
+
+        :param size: bytes that may wait in the transport before that; it is also what is read at a time.
         """
-        self.transport.bufferSize = size  # type: ignore[attr-defined]
-        self.registerProducer(_Congestion(congested, drained), streaming=True)  # type: ignore[attr-defined]
+        socket_of(self.transport).bufferSize = size  # type: ignore[attr-defined]
+
+    def _now_congested(self) -> None:
+        self._congested = True
+        if self._tell_congested is not None:
+            self._tell_congested()
+
+    def _now_drained(self) -> None:
+        self._congested = False
+        if self._tell_drained is not None:
+            self._tell_drained()
+        held, self._pong_held = self._pong_held, None
+        if held is not None:
+            self._answer_ping(None, held)
 
     # --------------------------------------------------------------------------------------------------- reading
 
@@ -166,9 +210,17 @@ class WebSocketEnd:
         """
         self._ping_timer = self.clock.callLater(self.keepalive[0] if first is None else first, self._ping)
 
+    def sendPing(self, payload: bytes | None = None) -> None:
+        """Send a ping; those that keep the connection alive ask again what the last one asked.
+
+        A peer may answer only its latest ping (RFC 6455, 5.5.3), and what an earlier one asked would be left open.
+        """
+        self._last_ping = payload or self._last_ping
+        super().sendPing(payload)  # type: ignore[misc]
+
     def _ping(self) -> None:
         self._unanswered = True
-        self.sendPing(_KEEPALIVE)  # type: ignore[attr-defined]
+        self.sendPing(self._last_ping)
         self._ping_timer = self.clock.callLater(self.keepalive[1], self._pong_overdue)
 
     def _pong_overdue(self) -> None:
@@ -197,6 +249,10 @@ class WebSocketEnd:
             self.safe().addCallback(self._answer_ping, payload)
 
     def _answer_ping(self, _: object, payload: bytes) -> None:
+        if self._congested:
+            # Or a peer that only sends pings, and takes no pong, would fill the memory with them.
+            self._pong_held = payload
+            return
         if self.speaking:
             self.sendPong(payload)  # type: ignore[attr-defined]
         behind, self._ping_behind = self._ping_behind, None

@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.core.fleet import daemon_id_of
 from makima_relay.downstream import shown_address
-from tests.fakes import elapse
-from tests.frames import BINARY, CLOSE, TEXT, encode_frame, upgrade_request
+from tests.fakes import HandStore, elapse, unavailable
+from tests.frames import BINARY, CLOSE, PING, TEXT, encode_frame, upgrade_request
 from tests.relay_case import KEY, RelayTestCase
 from tests.wire import ADDRESS, Peer
 
@@ -261,6 +261,39 @@ class EndTests(DownstreamTestCase):
         assert task is not None
         self.assertEqual(task.status.value, "orphaned")
 
+    def test_a_daemon_that_takes_no_pongs_gets_one_when_it_does(self) -> None:
+        """Pings without end do not fill the memory either."""
+        daemon = self.join("a")
+        (link,) = self.daemons.open
+        link.transport.producer.pauseProducing()
+        for number in range(1_000):
+            daemon.send_frame(PING, b"%d" % number)
+        self.assertEqual(daemon.take(), [])
+        link.transport.producer.resumeProducing()
+        pongs = [frame.payload for frame in daemon.take()]
+        self.assertEqual(pongs, [b"0", b"999"])
+        daemon.send_frame(PING, b"more")
+        self.assertEqual([frame.payload for frame in daemon.take()], [b"more"])
+
+    def test_while_the_database_cannot_be_written_a_daemon_is_sent_away(self) -> None:
+        """Nothing it says could be read; it comes back later, as after an overload."""
+        store = HandStore()
+        self.start(store)
+        elapse(self.reactor, 0.05)
+        store.commits[-1].fails(unavailable())
+        peer = self.connect()
+        peer.send("authenticate", apiKey=KEY, hostname="d")
+        answer, close = peer.take()
+        self.assertEqual((answer.message["code"], close.close_code), ("unavailable", 1013))
+
+    def test_of_very_many_daemons_little_is_read_at_a_time(self) -> None:
+        """Or one turn of the reactor would be long; few have large reads."""
+        sizes = []
+        for number in range(64):
+            self.join(f"d{number}")
+            sizes.append(min(link.transport.bufferSize for link in self.daemons.open))
+        self.assertEqual((sizes[0], sizes[-1]), (64 << 10, 32 << 10))
+
     def test_a_daemon_that_was_slow_for_a_while_is_not_dropped(self) -> None:
         """What waited counts no more when it was taken."""
         server, daemon = self.go_live(), self.join("a")
@@ -272,6 +305,17 @@ class EndTests(DownstreamTestCase):
                 server.send("sendInput", taskId="t1", text="x" * (1 << 20))
             link.transport.producer.resumeProducing()
         elapse(self.reactor, 0)
+        self.assertFalse(daemon.lost)
+
+    def test_a_daemon_that_takes_steadily_what_it_is_sent_is_not_dropped(self) -> None:
+        """However much it was in all, and although something always waits."""
+        server, daemon = self.go_live(), self.join("a")
+        server.send("spawnTask", taskId="t1")
+        (link,) = self.daemons.open
+        link.transport.producer.pauseProducing()
+        for _ in range(100):
+            server.send("sendInput", taskId="t1", text="x" * (1 << 20))
+            daemon.take()
         self.assertFalse(daemon.lost)
 
     def test_a_daemon_may_close_by_itself(self) -> None:

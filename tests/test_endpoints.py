@@ -17,6 +17,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, w
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import Certificate, optionsForClientTLS
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.server import Site
@@ -30,6 +31,7 @@ from makima_relay.downstream import DaemonFactory, DownstreamOptions
 from makima_relay.endpoints import StartError, client_endpoint, server_endpoint
 from makima_relay.engine import Engine
 from makima_relay.listener import Listener
+from makima_relay.websocket import socket_of, unsent
 from tests.fakes import InstantStore
 from tests.frames import CLOSE, TEXT, decode_frames, encode_frame, upgrade_request
 
@@ -142,6 +144,36 @@ class EndpointTests(TestCase):
         yield browser.ended
         self.assertTrue(browser.received.startswith(b"HTTP/1.1 200 OK\r\n"), browser.received)
         self.assertTrue(browser.received.endswith(b"\r\n\r\nthe page"), browser.received)
+
+    @inlineCallbacks
+    def assert_unsent_is_known(self, endpoint: IStreamClientEndpoint) -> Any:
+        """What a daemon does not take is counted, to the byte or, encrypted, a little more."""
+        daemon = yield endpoint.connect(Factory.forProtocol(Client))
+        daemon.transport.write(upgrade_request() + encode_frame(TEXT, HELLO, masked=True))
+        yield daemon.until(b'"daemonId":')
+        daemon.transport.pauseProducing()
+        (link,) = self.daemons.open
+        self.assertEqual(unsent(link.transport), 0)
+        sent = 8 << 20
+        link.transport.write(b"x" * sent)
+        yield deferLater(self.reactor, 0)
+        waiting = unsent(link.transport)
+        self.assertTrue(sent // 4 < waiting < sent * 1.01, waiting)
+        self.assertEqual(socket_of(link.transport).bufferSize, 64 << 10)
+        link.drop()
+        daemon.transport.resumeProducing()
+        yield daemon.ended
+
+    @inlineCallbacks
+    def test_what_a_daemon_does_not_take_is_known(self) -> Any:
+        """On a plain connection, and under TLS."""
+        port = yield self.listen("tcp:0:interface=127.0.0.1")
+        yield self.assert_unsent_is_known(TCP4ClientEndpoint(self.reactor, "127.0.0.1", port.getHost().port))
+        key, certificate = make_certificate(self.directory)
+        port = yield self.listen(f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}")
+        options = optionsForClientTLS("localhost", trustRoot=Certificate.loadPEM(certificate.read_bytes()))
+        plain = TCP4ClientEndpoint(self.reactor, "127.0.0.1", port.getHost().port)
+        yield self.assert_unsent_is_known(wrapClientTLS(options, plain))
 
     @inlineCallbacks
     def test_tls_endpoints_serve_both_protocols(self) -> Any:

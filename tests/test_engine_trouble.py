@@ -8,12 +8,11 @@ from twisted.internet.defer import Deferred
 
 from makima_relay.core.effects import KeepReport, SaveTask
 from makima_relay.core.fleet import daemon_id_of
-from makima_relay.core.messages import Hello, read_command, read_report
-from makima_relay.core.spelling import WireCase
+from makima_relay.core.messages import read_command, read_report
 from makima_relay.core.tasks import Task, TaskStatus
 from makima_relay.links import MOST_WAITING
 from tests.engine_case import EngineTestCase, message
-from tests.fakes import EPOCH, RecordingDaemon, RecordingUpstream, elapse, unavailable
+from tests.fakes import EPOCH, RecordingUpstream, elapse, unavailable
 
 
 class SuspensionTests(EngineTestCase):
@@ -73,17 +72,15 @@ class SuspensionTests(EngineTestCase):
         finished, kept = [each for each in self.commit() if isinstance(each, SaveTask | KeepReport)][-2:]
         self.assertEqual((finished.task.status, type(kept)), (TaskStatus.COMPLETED, KeepReport))
 
-    def test_a_daemon_that_comes_meanwhile_is_not_read_either(self) -> None:
-        """Daemons and the server may reconnect during the trouble."""
+    def test_the_server_gets_its_heartbeats_all_the_same(self) -> None:
+        """Past the queue, in which they would pile up; also a new connection at once."""
         self.take()
-        self.engine.daemon_joined(RecordingDaemon("e", self.notes), Hello("e", "e", 1, WireCase.CAMEL), "")
+        beat = message("heartbeat", activeTasks=["t"])
+        self.engine.heartbeat_due()
         self.engine.upstream_lost("gone")
         self.engine.upstream_ready(RecordingUpstream("server 2", self.notes), "ws://h", None)
-        self.assertEqual(self.take(), [("e", "paused")])
-        elapse(self.reactor, 0.1)
-        self.settle()
-        resumed = [note[0] for note in self.take() if note[1] == "resumed"]
-        self.assertEqual(sorted(resumed), ["d", "e"])
+        sent = [(name, json.loads(payload)) for name, payload, _ in self.take()]
+        self.assertEqual(sent, [("server", json.loads(beat)), ("server 2", json.loads(beat))])
 
     def test_a_new_task_is_refused_at_once(self) -> None:
         """The server learns which and why, and the task is as unknown afterwards as before."""
@@ -165,7 +162,7 @@ class SuspensionTests(EngineTestCase):
         self.assertEqual(self.take(), [("d", "paused"), ("server", "paused")])
         self.engine.upstream_lost("gone")
         self.engine.upstream_ready(RecordingUpstream("server 2", self.notes), "ws://h", None)
-        self.assertEqual(self.take(), [])
+        self.assertNotIn("paused", [note[1] for note in self.take()])
 
     def test_nobody_waits_for_it_to_settle(self) -> None:
         """Who asked before and who asks now learns at once that it takes longer."""
@@ -193,6 +190,84 @@ class SuspensionTests(EngineTestCase):
         settled = self.engine.settled()
         self.fail_commit()
         self.successResultOf(settled)
+
+
+class SlowDiskTests(EngineTestCase):
+    """A commit that neither succeeds nor fails."""
+
+    def setUp(self) -> None:
+        """Have a daemon, a server, and a task whose commit is under way."""
+        super().setUp()
+        self.connect()
+        self.daemon = self.join("d")
+        self.payload = self.spawn("t")
+        self.take()
+
+    def test_after_two_seconds_it_is_as_good_as_failing(self) -> None:
+        """Nobody is read, new tasks are refused, nobody waits, until it ends."""
+        settled = self.engine.settled()
+        elapse(self.reactor, 1.9)
+        self.assertEqual((self.take(), self.engine.is_suspended), ([], False))
+        elapse(self.reactor, 1.2)
+        self.assertEqual((self.take(), self.engine.is_suspended), ([("d", "paused")], True))
+        self.successResultOf(settled)
+        self.commit()
+        self.assertEqual(self.take(), [("d", "resumed"), ("d", self.payload)])
+        self.assertFalse(self.engine.is_suspended)
+
+    def test_a_stop_takes_what_is_there_when_it_ends(self) -> None:
+        """It is not tried twice."""
+        elapse(self.reactor, 3.5)
+        stopped = self.engine.stop()
+        self.assertNoResult(stopped)
+        self.settle()
+        self.assertTrue(self.successResultOf(stopped))
+        saved = [
+            each.task.status for commit in self.store.commits for each in commit.effects if isinstance(each, SaveTask)
+        ]
+        self.assertEqual(saved, [TaskStatus.PENDING, TaskStatus.DISPATCHED])
+
+
+class StopTests(EngineTestCase):
+    """Messages that wait for a look-up when the relay stops."""
+
+    def setUp(self) -> None:
+        """Have a completion of a task that must be looked up."""
+        super().setUp()
+        self.daemon = self.join("d")
+        self.report(self.daemon, "taskComplete", taskId="old", success=True)
+
+    def test_what_waits_is_acted_on_when_the_database_can_be_written_again(self) -> None:
+        """If the last try succeeds there is time for that."""
+        self.engine.noted("one", "something")
+        elapse(self.reactor, 0.05)
+        self.open_commits()[0].fails(unavailable())
+        stopped = self.engine.stop()
+        self.settle()
+        self.assertNoResult(stopped)
+        self.store.recalls[-1].done.callback([])
+        self.settle()
+        self.assertTrue(self.successResultOf(stopped))
+        saved = [each for commit in self.store.commits for each in commit.effects]
+        self.assertEqual(len([each for each in saved if isinstance(each, KeepReport)]), 1)
+
+    def test_a_look_up_that_fails_is_not_waited_for(self) -> None:
+        """What waited for it counts as lost."""
+        self.store.recalls[-1].done.errback(unavailable())
+        stopped = self.engine.stop()
+        self.settle()
+        self.assertFalse(self.successResultOf(stopped))
+        self.assertEqual(len(self.flushLoggedErrors()), 0)
+
+    def test_after_a_break_nobody_waits_for_look_ups(self) -> None:
+        """They would never be acted on; and what is lost is counted."""
+        safe = self.engine.safe()
+        self.assertNoResult(safe)
+        self.engine.noted("one", "something")
+        elapse(self.reactor, 0.05)
+        self.open_commits()[0].fails(ValueError("damaged"))
+        self.successResultOf(safe)
+        self.assertFalse(self.successResultOf(self.engine.stop()))
 
 
 class BreakTests(EngineTestCase):

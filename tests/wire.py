@@ -35,6 +35,15 @@ class MemoryTransport(StringTransport):
         self._unread: list[bytes] = []
         self.lost = False
 
+    #: As Twisted's own transports have them: what was written and not taken yet.
+    offset = 0
+    _tempDataLen = 0
+
+    @property
+    def dataBuffer(self) -> bytes:
+        """What the peer has not taken."""
+        return self.value()
+
     def deliver(self, data: bytes) -> None:
         """Let data arrive; what is not read any more is thrown away, what is not read now waits."""
         if self.lost or self.disconnecting:

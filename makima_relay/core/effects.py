@@ -29,6 +29,15 @@ class Gate(Saved, frozen=True):
     """A saved effect that whatever follows waits for."""
 
 
+class OrphanTasks(Gate, frozen=True):
+    """Keep all tasks that an earlier run left dispatched or running as orphaned.
+
+    :ivar at: when they became so, in seconds since the epoch.
+    """
+
+    at: float
+
+
 class SaveTask(Gate, frozen=True):
     """Keep a task as it is now.
 
@@ -129,6 +138,12 @@ class SendUpstream(Effect, frozen=True):
     number: int | None = None
 
 
+class SendHeartbeat(Effect, frozen=True):
+    """Tell the server up one upstream connection which tasks are at work when it is sent; if that is gone, nothing."""
+
+    connection: int
+
+
 class SendMore(Effect, frozen=True):
     """Tell :meth:`Relay.more_wanted` when others have had their turn: the backlog goes in bounded pieces."""
 
@@ -160,6 +175,10 @@ class ReleaseDaemon(Effect, frozen=True):
     """Read from one downstream connection again."""
 
     connection: int
+
+
+class ReleaseMore(Effect, frozen=True):
+    """Tell :meth:`Relay.release_wanted` when others have had their turn: daemons are released a few at a time."""
 
 
 class RecallTasks(Effect, frozen=True):

@@ -7,6 +7,7 @@ read until there is room again. Nothing is dropped (``protocol.md``, *Nothing is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Final
 
 from makima_relay.core import effects
@@ -15,6 +16,8 @@ from makima_relay.core.outbox import MEMORY_LIMIT, Outbox
 #: Bytes of backlog that are sent in one piece, and that are read back from the database at a time.
 PIECE: Final = 256 << 10
 PAGE: Final = 1 << 20
+#: Daemons that are released at a time: what all have in their sockets would be read in one turn of the reactor.
+_RELEASED_AT_A_TIME: Final = 32
 
 
 class Flow:
@@ -24,7 +27,8 @@ class Flow:
     :param outbox: the reports.
     :param note: has something done.
     :ivar upstream: the number of the live upstream connection, or none.
-    :ivar held: the connections of daemons that are not read.
+    :ivar waiting: bytes of messages that wait for a look-up, and may yet come to be reports.
+    :ivar held: the connections of daemons that are not read, in the order in which they were held.
     """
 
     def __init__(self, limit: int, outbox: Outbox, note: Callable[[effects.Effect], None]) -> None:
@@ -34,7 +38,9 @@ class Flow:
         self._congested = False
         self._loading = False
         self.upstream: int | None = None
-        self.held: set[int] = set()
+        self._releasing = False
+        self.waiting = 0
+        self.held: dict[int, None] = {}
 
     def upstream_ready(self, connection: int) -> None:
         """A new connection has been sent nothing yet; :meth:`send_on` begins."""
@@ -92,7 +98,7 @@ class Flow:
         for number, payload in reports:
             if number > self._outbox.acknowledged_up_to:
                 self._note(effects.SendUpstream(connection, payload, number))
-        self._outbox.page_sent(up_to)
+        self._outbox.page_sent(reports, up_to)
         if self._outbox.has_more:
             self._note(effects.SendMore(connection))
 
@@ -101,7 +107,7 @@ class Flow:
     @property
     def has_room(self) -> bool:
         """Whether the outbox takes reports at all."""
-        return self._outbox.memory <= MEMORY_LIMIT and self._outbox.disk < self._limit
+        return self._outbox.memory + self.waiting <= MEMORY_LIMIT and self._outbox.disk < self._limit
 
     def hold_if_needed(self, connection: int) -> bool:
         """Hold a daemon that has just sent something, if there is no room for more.
@@ -111,19 +117,32 @@ class Flow:
         if not self._congested and self.has_room:
             return False
         if connection not in self.held:
-            self.held.add(connection)
+            self.held[connection] = None
             self._note(effects.HoldDaemon(connection))
         return True
 
+    def forget(self, connection: int) -> None:
+        """A daemon's connection is gone, held or not."""
+        self.held.pop(connection, None)
+
     def release(self) -> None:
-        """Read the daemons again, when there is room for a good while."""
+        """Read some daemons again, those first that were held first, when there is room for a good while."""
+        if self._releasing or not self.held or not self._has_much_room:
+            return
+        for connection in list(islice(self.held, _RELEASED_AT_A_TIME)):
+            del self.held[connection]
+            self._note(effects.ReleaseDaemon(connection))
+        if self.held:
+            self._releasing = True
+            self._note(effects.ReleaseMore())
+
+    def release_more(self) -> None:
+        """Others have had their turn."""
+        self._releasing = False
+        self.release()
+
+    @property
+    def _has_much_room(self) -> bool:
         outbox = self._outbox
-        if (
-            self.held
-            and not self._congested
-            and outbox.memory <= MEMORY_LIMIT // 2
-            and outbox.disk <= self._limit * 0.9
-        ):
-            for connection in sorted(self.held):
-                self._note(effects.ReleaseDaemon(connection))
-            self.held.clear()
+        in_memory = outbox.memory + self.waiting
+        return not self._congested and in_memory <= MEMORY_LIMIT // 2 and outbox.disk <= self._limit * 0.9

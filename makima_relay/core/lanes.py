@@ -7,34 +7,49 @@ those need are looked up meanwhile, many in one go.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 MessageT = TypeVar("MessageT")
+
+#: Ids in one question. What is found must be in mind together: :data:`~makima_relay.core.ledger.MOST_FINISHED`.
+MOST_ASKED: Final = 5_000
 
 
 class Lanes(Generic[MessageT]):
     """Keeps the order of each peer's messages around look-ups.
 
     :param known: whether a task is in mind.
+    :ivar last: the number of the last message that had to wait; they count from 1.
+    :ivar size: bytes of all that wait.
     """
 
     def __init__(self, known: Callable[[str], bool]) -> None:
         self._known = known
-        self._waiting: dict[Hashable, deque[tuple[str | None, MessageT]]] = {}
+        self._numbers = itertools.count(1)
+        self._waiting: dict[Hashable, deque[tuple[int, int, str | None, MessageT]]] = {}
         self._asked: set[str] = set()
         self._to_ask: list[str] = []
+        self.last = 0
+        self.size = 0
 
     def __len__(self) -> int:
         """How many messages wait."""
         return sum(map(len, self._waiting.values()))
 
-    def passes(self, lane: Hashable, task_id: str | None, message: MessageT) -> bool:
+    @property
+    def oldest(self) -> int | None:
+        """The number of the message that waits longest, if one does."""
+        return min((queue[0][0] for queue in self._waiting.values()), default=None)
+
+    def passes(self, lane: Hashable, task_id: str | None, message: MessageT, size: int = 0) -> bool:
         """Whether a message can be acted on now; if not, it waits in its lane.
 
         :param lane: who sent it.
         :param task_id: the task that must be in mind for it, if any.
+        :param size: its bytes.
         """
         queue = self._waiting.get(lane)
         known = task_id is None or self._known(task_id)
@@ -42,7 +57,9 @@ class Lanes(Generic[MessageT]):
             return True
         if queue is None:
             queue = self._waiting[lane] = deque()
-        queue.append((task_id, message))
+        self.last = next(self._numbers)
+        self.size += size
+        queue.append((self.last, size, task_id, message))
         if task_id is not None and not known:
             self._ask(task_id)
         return False
@@ -53,25 +70,32 @@ class Lanes(Generic[MessageT]):
             self._to_ask.append(task_id)
 
     def to_ask(self) -> tuple[str, ...]:
-        """The ids that are to be looked up and were not asked for before."""
-        asked, self._to_ask = tuple(self._to_ask), []
+        """The ids that are to be looked up and were not asked for before, as many as fit one question."""
+        asked, self._to_ask = tuple(self._to_ask[:MOST_ASKED]), self._to_ask[MOST_ASKED:]
         return asked
 
-    def answered(self, task_ids: Collection[str]) -> Iterable[tuple[Hashable, MessageT]]:
+    def answered(self, task_ids: Iterable[str], found: Collection[str]) -> Iterable[tuple[Hashable, MessageT]]:
         """Release what waited only for these ids, in each lane's order.
 
-        To be iterated while acting on what it yields: whether a task is in mind is asked anew for each message.
+        To be iterated while acting on what it yields: whether a task is in mind is asked anew for each message. One
+        that was found may have left the mind again, to make room for others; then it is looked up once more.
 
-        :param task_ids: what the store was asked for, found or not.
+        :param task_ids: what the store was asked for.
+        :param found: those of them that it has; they were in mind when this was called.
         """
         self._asked.difference_update(task_ids)
+        unknown = set(task_ids).difference(found)
         for lane, queue in list(self._waiting.items()):
             while queue:
-                task_id, message = queue[0]
-                if task_id is not None and task_id not in task_ids and not self._known(task_id):
+                _, size, task_id, message = queue[0]
+                if task_id is not None and task_id not in unknown and not self._known(task_id):
                     self._ask(task_id)
                     break
                 queue.popleft()
+                self.size -= size
                 yield lane, message
+                if task_id in unknown and self._known(task_id):
+                    # It has been made, so it is in the store, or on its way there.
+                    unknown.discard(task_id)
             if not queue:
                 self._waiting.pop(lane, None)

@@ -59,6 +59,10 @@ class Losses:
             self._state.save(task.to(TaskStatus.ORPHANED), now)
         self._begin_grace(task.task_id, now)
 
+    def taken_up(self, task: Task, now: float) -> None:
+        """Wait for the daemon of a task that an earlier run left orphaned."""
+        self._begin_grace(task.task_id, now)
+
     def _begin_grace(self, task_id: str, now: float) -> None:
         self._deadlines[task_id] = deadline = self._heard_until(now) + self._state.policy.daemon_grace
         heapq.heappush(self._due, (deadline, task_id))

@@ -13,7 +13,7 @@ is in the database only, and is read back a page at a time when its turn comes::
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import Final
 
@@ -71,7 +71,10 @@ class Outbox:
         self._handed_up_to = backlog.last
         self._stored_up_to = backlog.last
         self._last_kept = backlog.last
-        self._batches: deque[tuple[int, int]] = deque([(backlog.last, backlog.size)] if backlog.count else [])
+        self._batches: deque[tuple[int, int]] = deque()
+        #: Of the backlog's bytes those that were not read back yet, which lie behind a number; and the others.
+        self._unread, self._unread_behind = backlog.size, self.acknowledged_up_to
+        self._read: deque[tuple[int, int]] = deque()
 
     def __len__(self) -> int:
         """How many reports the server may not have."""
@@ -119,9 +122,19 @@ class Outbox:
             return None
         return self._sent_up_to, self._on_disk_up_to
 
-    def page_sent(self, up_to: int) -> None:
-        """Count what was read back as sent."""
+    def page_sent(self, reports: Sequence[tuple[int, bytes]], up_to: int) -> None:
+        """Count what was read back as sent.
+
+        :param reports: as (number, payload), oldest first.
+        :param up_to: no report up to this number was left out.
+        """
         self._sent_up_to = max(self._sent_up_to, up_to)
+        end = min(up_to, self._backlog.last)
+        if end > self._unread_behind:
+            size = sum(len(payload) for number, payload in reports if self._unread_behind < number <= end)
+            self._read.append((end, size))
+            self._unread -= size
+            self._unread_behind = end
 
     def take(self, size: int) -> Iterator[tuple[int, bytes]]:
         """Take reports that wait in memory to be sent, oldest first, after all that must be read back.
@@ -152,8 +165,13 @@ class Outbox:
         self._sent_up_to = max(self._sent_up_to, number)
         self._drop_front(number)
         self._on_disk_up_to = max(self._on_disk_up_to, number)
-        while self._batches and self._batches[0][0] <= number:
-            self.disk -= self._batches.popleft()[1]
+        for row in (self._read, self._batches):
+            while row and row[0][0] <= number:
+                self.disk -= row.popleft()[1]
+        if number >= self._backlog.last:
+            # It may have been acknowledged by what an earlier connection had been sent.
+            self.disk -= self._unread
+            self._unread = 0
         return first <= max(self._handed_up_to, self._last_kept)
 
     def _drop_front(self, up_to: int, enough: int = -1) -> None:

@@ -103,7 +103,7 @@ class Presence:
 
     def _part(self, daemon: Daemon, connection: int, now: float) -> None:
         self._parting[connection] = daemon
-        self._state.flow.held.discard(connection)
+        self._state.flow.forget(connection)
         daemon.parting.add(connection)
         self._state.fleet.part(daemon)
         self._losses.orphan_all(daemon, now)

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Concatenate, ParamSpec, cast
 
+import msgspec
+
 from makima_relay.core import effects
 from makima_relay.core.commands import Commands
 from makima_relay.core.fleet import Daemon
@@ -30,13 +32,17 @@ from makima_relay.core.messages import (
 )
 from makima_relay.core.presence import Presence
 from makima_relay.core.reports import Reports
-from makima_relay.core.state import Policy, Snapshot, State
+from makima_relay.core.state import Policy, Snapshot, State, StoredTask
 from makima_relay.core.tasks import Task, TaskStatus
 
 #: The lane of the server's messages. A daemon has one lane, whatever its connections, so that what it said on an
 #: older one goes before what it says on a newer.
 UPSTREAM_LANE = "upstream"
 
+#: How often it is looked, while reports come, whether some have waited too long, in seconds.
+_LOOK_INTERVAL = 0.02
+#: What a message takes besides its payload, and an id in a heartbeat, about, in bytes.
+_OVERHEAD, _ID = 512, 128
 #: Tasks of an earlier run that are taken up at a time: some 20 ms.
 _TASKS_AT_A_TIME = 5_000
 
@@ -67,6 +73,13 @@ def _input(method: Callable[Concatenate[Relay, _P], None]) -> Callable[Concatena
     return cast("Callable[Concatenate[Relay, _P], _Effects]", told)
 
 
+def _weight(message: DaemonMessage | ServerMessage) -> int:
+    """About how many bytes of memory a message takes while it waits."""
+    if isinstance(message, Heartbeat):
+        return _OVERHEAD + _ID * len(message.active_tasks or ())
+    return _OVERHEAD + len(getattr(message, "payload", b""))
+
+
 class Relay:
     """Decides for one relay.
 
@@ -80,11 +93,13 @@ class Relay:
         self._state = State(policy, snapshot, redact)
         self._left_daemons = snapshot.daemons
         self._left_tasks = deque(snapshot.tasks)
+        self._has_orphaned = False
         self._losses = Losses(self._state)
         self._commands = Commands(self._state)
         self._presence = Presence(self._state, self._losses)
         self._reports = Reports(self._state, self._losses)
         self._asking = False
+        self._look_at_outbox_at = 0.0
         self._lanes: Lanes[tuple[int, Daemon, DaemonMessage] | ServerMessage] = Lanes(self._state.ledger.__contains__)
 
     # ------------------------------------------------------------------------------------------------ the relay
@@ -114,9 +129,20 @@ class Relay:
     def _take_up(self, now: float) -> None:
         for _ in range(min(_TASKS_AT_A_TIME, len(self._left_tasks))):
             stored = self._left_tasks.popleft()
-            self._state.take_up(stored)
             if stored.task.at_work:
-                self._losses.orphan(stored.task, now)
+                stored = self._orphaned(stored, now)
+                self._losses.taken_up(stored.task, now)
+            self._state.take_up(stored)
+
+    def _orphaned(self, stored: StoredTask, now: float) -> StoredTask:
+        """A task whose daemon is not connected any more, or not yet."""
+        if stored.task.status is TaskStatus.ORPHANED:
+            return stored
+        if not self._has_orphaned:
+            # All of them at once: they may be very many.
+            self._has_orphaned = True
+            self._state.note(effects.OrphanTasks(self._state.wall(now)))
+        return msgspec.structs.replace(stored, task=stored.task.to(TaskStatus.ORPHANED))
 
     @_input
     def stopping(self) -> None:
@@ -171,13 +197,20 @@ class Relay:
         :param found: the finished tasks among them.
         """
         self._asking = False
+        stored = set()
         for task in found:
+            stored.add(task.task_id)
             self._state.ledger.recall(task)
-        for _lane, message in self._lanes.answered(task_ids):
+        for _lane, message in self._lanes.answered(task_ids, stored):
             if isinstance(message, tuple):
                 self._reports.received(*message, now)
             else:
                 self._act_on_command(message, now)
+        self._let_wait()
+        self._state.flow.release()
+
+    def _let_wait(self) -> None:
+        self._state.flow.waiting = self._lanes.size
         self._ask_for_tasks()
 
     def _ask_for_tasks(self) -> None:
@@ -206,7 +239,8 @@ class Relay:
         self._beat()
 
     def _beat(self) -> None:
-        self._state.answer_server(self._state.composer.heartbeat(self.active_tasks()))
+        if self._state.flow.upstream is not None:
+            self._state.note(effects.SendHeartbeat(self._state.flow.upstream))
 
     @_input
     def upstream_lost(self, now: float, reason: str) -> None:
@@ -229,6 +263,11 @@ class Relay:
         """Others have had their turn: the backlog goes on, if the connection still stands."""
         if connection == self._state.flow.upstream:
             self._state.flow.send_on()
+
+    @_input
+    def release_wanted(self) -> None:
+        """Others have had their turn: more of the daemons that are held are read again, if there is room still."""
+        self._state.flow.release_more()
 
     @_input
     def reports_loaded(self, connection: int, reports: Sequence[tuple[int, bytes]], up_to: int) -> None:
@@ -258,10 +297,10 @@ class Relay:
     def command_received(self, message: ServerMessage, now: float) -> None:
         """The server sent a message."""
         task_id = message.task_id if isinstance(message, Spawn | Command) else None
-        if self._lanes.passes(UPSTREAM_LANE, task_id, message):
+        if self._lanes.passes(UPSTREAM_LANE, task_id, message, _weight(message)):
             self._act_on_command(message, now)
         else:
-            self._ask_for_tasks()
+            self._let_wait()
 
     def _act_on_command(self, message: object, now: float) -> None:
         match message:
@@ -310,13 +349,22 @@ class Relay:
         if daemon is None:
             return []
         task_id = None if type(report) is Heartbeat else report.task_id  # type: ignore[union-attr]
-        if self._lanes.passes(daemon.daemon_id, task_id, (connection, daemon, report)):
+        if self._lanes.passes(daemon.daemon_id, task_id, (connection, daemon, report), _weight(report)):
             self._reports.received(connection, daemon, report, now)
         else:
-            self._ask_for_tasks()
-        if self._state.flow.hold_if_needed(connection):
+            self._let_wait()
+        if now >= self._look_at_outbox_at:
+            self._look_at_outbox(now)
+        if daemon.connection == connection and self._state.flow.hold_if_needed(connection):
             daemon.held = True
         return self._state.take_effects()
+
+    def _look_at_outbox(self, now: float) -> None:
+        """Have reports kept that have waited long enough: what many daemons send at once may hold up the timers."""
+        self._look_at_outbox_at = now + _LOOK_INTERVAL
+        due = self._state.outbox.next_to_keep()
+        if due is not None and due <= now:
+            self._state.keep_reports()
 
     @_input
     def invalid_report_received(self, connection: int, reason: str, now: float) -> None:
@@ -379,6 +427,10 @@ class Relay:
         """A task that is kept in mind: unfinished, or finished lately."""
         return self._state.ledger.get(task_id)
 
+    def heartbeat(self) -> bytes:
+        """What a heartbeat to the server says now."""
+        return self._state.composer.heartbeat(self.active_tasks())
+
     def active_tasks(self) -> list[str]:
         """The ids of all tasks that some daemon has: what a heartbeat to the server lists."""
         return self._state.ledger.at_work()
@@ -420,6 +472,16 @@ class Relay:
     def why_pending(self, now: float) -> str:
         """Why pending tasks wait."""
         return self._state.fleet.why_none(now)
+
+    @property
+    def last_to_wait(self) -> int:
+        """The number of the last message that had to wait for a look-up; they count from 1."""
+        return self._lanes.last
+
+    @property
+    def oldest_waiting(self) -> int | None:
+        """The number of the message that waits longest for a look-up, if one does."""
+        return self._lanes.oldest
 
     @property
     def messages_waiting(self) -> int:

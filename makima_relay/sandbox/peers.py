@@ -57,7 +57,7 @@ class PeerProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[misc]
         bearer = token.strip() if scheme.lower() == "bearer" else None
         self._header_key = bearer or request.headers.get("x-makima-api-key")
 
-    def onOpen(self) -> None:
+    def opened(self) -> None:
         """Wait for the first message."""
         self.factory.open.add(self)
         self._auth_timer = self.clock.callLater(_AUTH_TIMEOUT, self._overdue)

@@ -30,6 +30,11 @@ _SAVE_DAEMON = """
 """
 
 
+_NOTE_ORPHANS = (
+    "INSERT INTO task_events (task, at, status, daemon_id, error) "
+    "SELECT key, ?, 'orphaned', daemon_id, error FROM tasks WHERE status IN ('dispatched', 'running')"
+)
+_ORPHAN_TASKS = "UPDATE tasks SET status = 'orphaned' WHERE status IN ('dispatched', 'running')"
 _FORGET_TASK = (
     "DELETE FROM commands WHERE task = ?",
     "DELETE FROM task_events WHERE task = ?",
@@ -42,7 +47,8 @@ def write(cursor: Any, batch: Sequence[effects.Saved]) -> None:
     """Write a batch inside a transaction that the caller commits.
 
     Effects of one class are written together, in their order; those of different classes touch different tables,
-    except commands, whose keeping and forgetting is told apart in :func:`_write_commands`.
+    except commands, whose keeping and forgetting is told apart in :func:`_write_commands`, and orphaning, which comes
+    first in a relay's life.
 
     :param cursor: adbapi's transaction.
     :raises sqlite3.Error: whatever SQLite finds.
@@ -50,6 +56,7 @@ def write(cursor: Any, batch: Sequence[effects.Saved]) -> None:
     by_class: dict[type[effects.Saved], list[Any]] = defaultdict(list)
     for effect in batch:
         by_class[type(effect)].append(effect)
+    _orphan_tasks(cursor, by_class[effects.OrphanTasks])
     _write_tasks(cursor, by_class[effects.SaveTask])
     _write_commands(cursor, batch)
     _write_reports(cursor, by_class[effects.KeepReport], by_class[effects.KeepReports])
@@ -74,6 +81,12 @@ def _row(task: Task) -> tuple[Any, ...]:
         task.finished_at,
         task.error,
     )
+
+
+def _orphan_tasks(cursor: Any, orphanings: Sequence[effects.OrphanTasks]) -> None:
+    for orphaning in orphanings:
+        cursor.execute(_NOTE_ORPHANS, [orphaning.at])
+        cursor.execute(_ORPHAN_TASKS)
 
 
 def _write_tasks(cursor: Any, saves: Sequence[effects.SaveTask]) -> None:
@@ -157,9 +170,15 @@ def prune(cursor: Any, finished_before: float, most: int) -> int:
 
 def give_back_pages(cursor: Any, most: int) -> bool:
     """Give freed pages back; see :meth:`makima_relay.housekeeping.PrunedStore.give_back_pages`."""
+    before = _free_pages(cursor)
     # The statement gives back one page a step, and execute() makes only the first step of one without columns.
     cursor.executescript(f"PRAGMA incremental_vacuum({int(most)});")
-    return bool(cursor.execute("PRAGMA freelist_count").fetchone()[0])
+    # A database that was made in another way may not be able to give any back.
+    return 0 < _free_pages(cursor) < before
+
+
+def _free_pages(cursor: Any) -> int:
+    return int(cursor.execute("PRAGMA freelist_count").fetchone()[0])
 
 
 def cut_log(connection: Any) -> None:

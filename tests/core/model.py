@@ -13,10 +13,12 @@ from makima_relay.core.effects import (
     KeepCommand,
     KeepReport,
     KeepReports,
+    OrphanTasks,
     Saved,
     SaveDaemon,
     SaveEntry,
     SaveTask,
+    Urgent,
 )
 from makima_relay.core.journal import MOST_ENTRIES, Entry
 from makima_relay.core.outbox import Backlog
@@ -32,6 +34,7 @@ class ModelStore:
     :ivar ends: how often each task was ever committed as finished, by task id.
     :ivar ever_kept: every report that was ever committed with the end of its task.
     :ivar ever_waited: every report that was ever committed because it waited.
+    :ivar ever_commanded: every command that was ever committed, by the key of its task.
     """
 
     def __init__(self) -> None:
@@ -45,6 +48,7 @@ class ModelStore:
         self.ends: Counter[str] = Counter()
         self.ever_kept: set[bytes] = set()
         self.ever_waited: set[bytes] = set()
+        self.ever_commanded: set[tuple[int, bytes | None]] = set()
 
     def copy(self) -> ModelStore:
         """One that can be written to without changing this one."""
@@ -59,24 +63,37 @@ class ModelStore:
             match effect:
                 case SaveTask():
                     self._save_task(effect)
+                case OrphanTasks():
+                    self._orphan_tasks()
                 case KeepCommand(key, payload):
                     self.commands.append((key, payload))
+                    self.ever_commanded.add((key, payload))
                 case ForgetCommands(key):
                     self.commands = [each for each in self.commands if each[0] != key]
-                case KeepReport(number, payload):
-                    assert number not in self.reports, "a report's number is used twice"
-                    self.reports[number] = payload
-                    self.ever_kept.add(payload)
-                case KeepReports(reports):
-                    self.reports = dict(reports) | self.reports
-                    self.ever_waited.update(payload for _, payload in reports)
-                case ForgetReports(up_to):
-                    self.reports = {number: each for number, each in self.reports.items() if number > up_to}
+                case KeepReport() | KeepReports() | ForgetReports():
+                    self._change_reports(effect)
                 case SaveDaemon():
                     self.daemons[effect.daemon_id] = effect
                 case SaveEntry(entry):
                     assert not self.entries or entry.number > self.entries[-1].number, "entries are out of order"
                     self.entries = [*self.entries[1 - MOST_ENTRIES :], entry]
+
+    def _orphan_tasks(self) -> None:
+        for key, task in self.tasks.items():
+            if task.status in (TaskStatus.DISPATCHED, TaskStatus.RUNNING):
+                self.tasks[key] = task.to(TaskStatus.ORPHANED)
+
+    def _change_reports(self, effect: KeepReport | KeepReports | ForgetReports) -> None:
+        match effect:
+            case KeepReport(number, payload):
+                assert number not in self.reports, "a report's number is used twice"
+                self.reports[number] = payload
+                self.ever_kept.add(payload)
+            case KeepReports(reports):
+                self.reports = dict(reports) | self.reports
+                self.ever_waited.update(payload for _, payload in reports)
+            case ForgetReports(up_to):
+                self.reports = {number: each for number, each in self.reports.items() if number > up_to}
 
     def _save_task(self, effect: SaveTask) -> None:
         task, before = effect.task, self.tasks.get(effect.task.key)
@@ -165,6 +182,11 @@ class ModelQueue:
                 self.commit()
                 return
             self._pass(effect)
+        self._commit_what_is_urgent()
+
+    def _commit_what_is_urgent(self) -> None:
+        if any(isinstance(effect, Urgent) for effect in self._lingering):
+            self.commit()
 
     def _pass(self, effect: Effect) -> None:
         if isinstance(effect, Saved):
@@ -189,6 +211,7 @@ class ModelQueue:
             self._pass(self._queue.popleft())
         if self._queue:
             self.commit()
+        self._commit_what_is_urgent()
         for effect in batch:
             if isinstance(effect, KeepReports):
                 self._stored(effect.reports[-1][0])
@@ -196,6 +219,7 @@ class ModelQueue:
     def _perform_some(self, number: int) -> None:
         for _ in range(number):
             effect = self._queue.popleft()
+            self._covered -= 1
             if not isinstance(effect, Saved):
                 self._perform(effect)
 
@@ -209,11 +233,16 @@ class ModelQueue:
             self.store.commit(self._batch)
             self._perform_some(min(performed, self._covered))
 
-    def would_be(self) -> ModelStore:
-        """The store as it will be when nothing is left to be saved."""
+    def landed(self) -> ModelStore:
+        """The store as it will be when the commit that is under way is durable."""
         store = self.store.copy()
         store.commit(self._batch)
-        behind = list(self._queue)[self._covered if self._batch else 0 :]
+        return store
+
+    def would_be(self) -> ModelStore:
+        """The store as it will be when nothing is left to be saved."""
+        store = self.landed()
+        behind = list(self._queue)[self._covered :]
         store.commit(self._lingering)
         store.commit(each for each in behind if isinstance(each, Saved))
         return store

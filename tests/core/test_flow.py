@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from makima_relay.core.effects import HoldDaemon, LoadReports, ReleaseDaemon, SendMore, SendUpstream
+from makima_relay.core.effects import (
+    HoldDaemon,
+    KeepReports,
+    LoadReports,
+    RecallTasks,
+    ReleaseDaemon,
+    SendMore,
+    SendUpstream,
+)
 from makima_relay.core.flow import PAGE, PIECE
+from makima_relay.core.messages import read_report
 from makima_relay.core.outbox import MEMORY_LIMIT
 from makima_relay.core.state import Policy
 from makima_relay.core.tasks import TaskStatus
@@ -34,6 +43,37 @@ class CongestionTests(RelayTestCase):
         self.assertEqual(decided, expected)
         third = wire("news", n=3)
         self.assertEqual(self.report(1, third), relayed(third, 3))
+
+    def test_very_many_are_released_a_few_at_a_time(self) -> None:
+        """Those first that were held first: what all have in their sockets would be read in one turn."""
+        connections = [1, 2, *(self.join(f"m{number}") for number in range(3, 71))]
+        for connection in connections:
+            self.report(connection, wire("heartbeat"))
+        released = [of_kind(self.relay.upstream_drained(), ReleaseDaemon)]
+        self.assertEqual(self.relay.upstream_drained(), [])
+        while more := self.relay.release_wanted():
+            released.append(of_kind(more, ReleaseDaemon))
+        self.assertEqual([len(each) for each in released], [32, 32, 6])
+        self.assertEqual([each.connection for some in released for each in some], connections)
+
+    def test_the_others_stay_held_if_the_server_is_slow_again_by_then(self) -> None:
+        """And are released when it is not."""
+        for number in range(3, 41):
+            self.join(f"m{number}")
+        for connection in range(1, 41):
+            self.report(connection, wire("heartbeat"))
+        self.assertEqual(len(of_kind(self.relay.upstream_drained(), ReleaseDaemon)), 32)
+        self.relay.upstream_congested()
+        self.assertEqual(self.relay.release_wanted(), [])
+        self.assertEqual(len(of_kind(self.relay.upstream_drained(), ReleaseDaemon)), 8)
+
+    def test_a_connection_that_is_going_is_not_held(self) -> None:
+        """Nor is the newer one of the same machine, for what comes on the older."""
+        self.join("m1")
+        self.assertEqual(of_kind(self.report(1, wire("news")), HoldDaemon), [])
+        daemon = self.relay.daemon(D1)
+        assert daemon is not None
+        self.assertFalse(daemon.held)
 
     def test_a_lost_server_congests_nobody(self) -> None:
         """What comes is kept for the next."""
@@ -107,6 +147,29 @@ class FullTests(RelayTestCase):
         self.assertTrue(self.relay.has_room_for_reports)
         self.assertEqual(self.relay.reports_waiting, 4)
 
+    def test_what_waits_for_a_look_up_counts(self) -> None:
+        """It may come to be reports, and a look-up may take long."""
+        self.start()
+        self.join()
+        report = read_report(wire("taskOutput", taskId="old", text="x" * MEMORY_LIMIT))
+        asked = self.relay.report_received(1, report, NOW)
+        self.assertEqual(asked, [RecallTasks(("old",)), HoldDaemon(1)])
+        self.relay.upstream_ready(SERVER, NOW)
+        decided = self.relay.tasks_recalled(["old"], [], NOW)
+        self.assertEqual(of_kind(decided, ReleaseDaemon), [])
+        self.assertEqual(of_kind(self.relay.acknowledged(1), ReleaseDaemon), [ReleaseDaemon(1)])
+
+    def test_reports_that_have_waited_long_enough_are_kept_by_those_that_come(self) -> None:
+        """The timer may be late: when very many daemons send at once, one turn of the reactor takes long."""
+        self.start()
+        self.join()
+        first = wire("news", n=1)
+        self.report(1, first)
+        self.assertEqual(self.report(1, wire("news", n=2), NOW + 0.07), [])
+        (kept,) = self.report(1, wire("news", n=3), NOW + 0.1)
+        assert isinstance(kept, KeepReports)
+        self.assertEqual([number for number, _ in kept.reports], [1, 2, 3])
+
     def test_at_the_limit_of_the_database_daemons_are_held_until_the_server_has_taken_some(self) -> None:
         """``--outbox-limit``; what was read is kept all the same."""
         self.start(Policy(outbox_limit=2_000))
@@ -117,7 +180,7 @@ class FullTests(RelayTestCase):
         self.relay.time_passed(NOW + 2, AT + 2)
         self.assertEqual(self.fill(900, 1, 2), [HoldDaemon(1)])
         self.assertFalse(self.relay.has_room_for_reports)
-        self.assertEqual(len(of_kind(self.relay.upstream_ready(SERVER, NOW), SendUpstream)), 5)
+        self.assertEqual(len(of_kind(self.relay.upstream_ready(SERVER, NOW), SendUpstream)), 4)
         self.assertEqual(of_kind(self.relay.acknowledged(1), ReleaseDaemon), [])
         self.assertEqual(of_kind(self.relay.acknowledged(2), ReleaseDaemon), [ReleaseDaemon(1)])
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.core.lanes import Lanes
+from makima_relay.core.lanes import MOST_ASKED, Lanes
+from makima_relay.core.ledger import MOST_FINISHED
 from tests.core.builders import examples
 
 
@@ -40,7 +41,7 @@ class LanesTests(SynchronousTestCase):
         self.assertFalse(self.lanes.passes(1, None, "b"))
         self.assertFalse(self.lanes.passes(1, "known", "c"))
         self.assertTrue(self.lanes.passes(2, "known", "d"))
-        self.assertEqual(list(self.lanes.answered(["x"])), [(1, "a"), (1, "b"), (1, "c")])
+        self.assertEqual(list(self.lanes.answered(["x"], ())), [(1, "a"), (1, "b"), (1, "c")])
         self.assertTrue(self.lanes.passes(1, "known", "e"))
 
     def test_what_later_messages_need_is_asked_for_meanwhile(self) -> None:
@@ -55,17 +56,17 @@ class LanesTests(SynchronousTestCase):
         for lane, task_id in ((1, "x"), (1, "y"), (1, "x"), (2, "y"), (3, "x")):
             self.lanes.passes(lane, task_id, f"{lane}{task_id}")
         self.lanes.to_ask()
-        self.assertEqual(list(self.lanes.answered(["x"])), [(1, "1x"), (3, "3x")])
+        self.assertEqual(list(self.lanes.answered(["x"], ())), [(1, "1x"), (3, "3x")])
         self.assertEqual(self.lanes.to_ask(), ())
         self.known.add("x")
-        self.assertEqual(list(self.lanes.answered(["y"])), [(1, "1y"), (1, "1x"), (2, "2y")])
+        self.assertEqual(list(self.lanes.answered(["y"], ())), [(1, "1y"), (1, "1x"), (2, "2y")])
         self.assertEqual((self.lanes.to_ask(), len(self.lanes)), ((), 0))
 
     def test_an_answer_makes_a_later_question_a_new_one(self) -> None:
         """A task may be forgotten again."""
         self.lanes.passes(1, "x", "a")
         self.lanes.to_ask()
-        list(self.lanes.answered(["x"]))
+        list(self.lanes.answered(["x"], ()))
         self.lanes.passes(1, "x", "b")
         self.assertEqual(self.lanes.to_ask(), ("x",))
 
@@ -74,10 +75,50 @@ class LanesTests(SynchronousTestCase):
         self.lanes.passes(1, "x", "a")
         self.lanes.passes(1, "y", "b")
         released = []
-        for _, message in self.lanes.answered(["x"]):
+        for _, message in self.lanes.answered(["x"], ()):
             released.append(message)
             self.known.add("y")
         self.assertEqual(released, ["a", "b"])
+
+    def test_a_task_that_was_found_and_is_forgotten_again_is_looked_up_once_more(self) -> None:
+        """Not taken for one that the store does not have."""
+        self.lanes.passes(1, "x", "a")
+        self.lanes.to_ask()
+        self.assertEqual(list(self.lanes.answered(["x"], ["x"])), [])
+        self.assertEqual(self.lanes.to_ask(), ("x",))
+        self.known.add("x")
+        self.assertEqual(list(self.lanes.answered(["x"], ["x"])), [(1, "a")])
+
+    def test_a_task_that_was_made_and_is_forgotten_again_is_looked_up(self) -> None:
+        """It is in the store by then."""
+        for message in ("make", "again"):
+            self.lanes.passes(1, "x", message)
+        self.lanes.to_ask()
+        released = []
+        for _, message in self.lanes.answered(["x"], ()):
+            released.append(message)
+            self.known.add("x")
+            self.lanes.passes(2, "y", "z")
+        self.assertEqual(released, ["make", "again"])
+        self.known.discard("x")
+        self.assertFalse(self.lanes.passes(1, "x", "more"))
+        self.assertIn("x", self.lanes.to_ask())
+
+    def test_a_question_is_bounded(self) -> None:
+        """What is found must be in mind together."""
+        for number in range(MOST_ASKED + 2):
+            self.lanes.passes(1, f"t{number}", "m")
+        self.assertEqual([len(self.lanes.to_ask()) for _ in range(3)], [MOST_ASKED, 2, 0])
+        self.assertLess(MOST_ASKED, MOST_FINISHED)
+
+    def test_what_waits_is_numbered_and_weighed(self) -> None:
+        """So that one can wait for all that waits now, and bound it."""
+        self.assertIsNone(self.lanes.oldest)
+        self.lanes.passes(1, "x", "a", 10)
+        self.lanes.passes(2, "y", "b", 5)
+        self.assertEqual((self.lanes.oldest, self.lanes.last, self.lanes.size), (1, 2, 15))
+        list(self.lanes.answered(["x"], ()))
+        self.assertEqual((self.lanes.oldest, self.lanes.last, self.lanes.size), (2, 2, 5))
 
 
 steps = st.lists(
@@ -135,7 +176,7 @@ class _Run:
 
     def answer(self, task_ids: set[str]) -> None:
         self.asked -= task_ids
-        for lane, message in self.lanes.answered(task_ids):
+        for lane, message in self.lanes.answered(task_ids, ()):
             self.released[lane].append(message)
         self._note_questions()
 

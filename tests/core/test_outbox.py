@@ -66,7 +66,7 @@ class OrderTests(SynchronousTestCase):
         outbox.add(b"a", NOW)
         outbox.add(b"b", NOW, kept=True)
         outbox.add(b"c", NOW)
-        outbox.page_sent(1)
+        outbox.page_sent([(1, b"12345")], 1)
         self.assertEqual(len(list(outbox.take(100))), 3)
         self.assertEqual([outbox.acknowledged(number) for number in (1, 3, 4)], [True, True, False])
 
@@ -103,7 +103,7 @@ class KeepingTests(SynchronousTestCase):
         self.assertEqual(outbox.memory, MEMORY_KEPT)
         self.assertEqual(outbox.next_page(), (0, 2))
         self.assertEqual(list(outbox.take(100)), [])
-        outbox.page_sent(2)
+        outbox.page_sent([(1, large), (2, large)], 2)
         self.assertIsNone(outbox.next_page())
         self.assertEqual([number for number, _ in outbox.take(MEMORY_KEPT)], [3, 4])
         self.assertTrue(outbox.acknowledged(4))
@@ -117,10 +117,32 @@ class KeepingTests(SynchronousTestCase):
         self.assertEqual(outbox.add(b"c", NOW), 10)
         self.assertFalse(outbox.take_latest())
         self.assertEqual(outbox.take_to_keep(), ((10, b"c"),))
-        outbox.page_sent(9)
+        outbox.page_sent([(5, b"x" * 10), (9, b"x" * 20)], 9)
         self.assertEqual(list(outbox.take(100)), [(10, b"c")])
         outbox.acknowledged(9)
         self.assertEqual((len(outbox), outbox.disk), (1, 1))
+
+    def test_what_an_earlier_run_left_is_given_back_page_by_page(self) -> None:
+        """Its size is known as soon as it was read, also if a lost connection has it read once more."""
+        outbox = Outbox(Backlog(1, 6, 6, 600))
+        large = [(number, b"x" * 100) for number in range(1, 7)]
+        outbox.begin()
+        outbox.page_sent(large[:2], 2)
+        outbox.page_sent(large[2:4], 4)
+        outbox.acknowledged(1)
+        self.assertEqual(outbox.disk, 600)
+        outbox.acknowledged(2)
+        self.assertEqual(outbox.disk, 400)
+        outbox.begin()
+        self.assertEqual(outbox.next_page(), (2, 6))
+        outbox.page_sent(large[2:5], 5)
+        outbox.acknowledged(4)
+        self.assertEqual(outbox.disk, 200)
+        outbox.acknowledged(5)
+        self.assertEqual(outbox.disk, 100)
+        outbox.page_sent(large[5:], 6)
+        outbox.acknowledged(6)
+        self.assertEqual((outbox.disk, len(outbox)), (0, 0))
 
 
 class AnyOrderTests(SynchronousTestCase):
@@ -193,7 +215,7 @@ class Run:
         assert numbers, "there is nothing to be read back"
         for number in numbers:
             self.count(number)
-        self.outbox.page_sent(numbers[-1])
+        self.outbox.page_sent([(number, LARGE) for number in numbers], numbers[-1])
 
     def count(self, number: int) -> None:
         """A report is sent: after all before it, once."""

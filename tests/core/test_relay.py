@@ -10,6 +10,7 @@ from makima_relay.core.effects import (
     SaveDaemon,
     SaveEntry,
     SaveTask,
+    SendHeartbeat,
     SendToDaemon,
     SendUpstream,
 )
@@ -41,9 +42,10 @@ class UpstreamTests(RelayTestCase):
     def test_the_connection_is_logged_with_what_is_known_of_it(self) -> None:
         """When it comes and when it goes."""
         decided = self.relay.upstream_ready(SERVER, NOW, url="ws://s", daemonId="d")
-        heartbeat = SendUpstream(SERVER, wire("heartbeat", activeTasks=[]))
-        self.assertEqual(shown(decided), [logged("upstream_connected", url="ws://s", daemonId="d"), heartbeat])
-        self.assertEqual(self.relay.heartbeat_due(), [heartbeat])
+        beat = SendHeartbeat(SERVER)
+        self.assertEqual(shown(decided), [logged("upstream_connected", url="ws://s", daemonId="d"), beat])
+        self.assertEqual(self.relay.heartbeat_due(), [beat])
+        self.assertEqual(self.relay.heartbeat(), wire("heartbeat", activeTasks=[]))
         self.assertEqual(shown(self.relay.upstream_lost(NOW, "gone")), [logged("upstream_disconnected")])
 
     def test_reports_that_waited_go_first_oldest_first(self) -> None:

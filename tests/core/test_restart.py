@@ -8,7 +8,7 @@ from makima_relay.core.effects import (
     KeepReport,
     KeepReports,
     LoadReports,
-    SaveTask,
+    OrphanTasks,
     SendMore,
     SendToDaemon,
     SendUpstream,
@@ -34,14 +34,14 @@ class RestartTests(RelayTestCase):
     """Tasks, commands, reports, daemons and the journal of an earlier run."""
 
     def test_what_was_at_work_is_orphaned_with_a_fresh_grace(self) -> None:
-        """Orphans of the earlier run too, which need not be saved again."""
+        """All in one, however many; orphans of the earlier run have a fresh grace too."""
         tasks = [
             held(status, f"t{key}", key)
             for key, status in enumerate((TaskStatus.DISPATCHED, TaskStatus.RUNNING, TaskStatus.ORPHANED), 1)
         ]
         snapshot = Snapshot(tasks=tuple(StoredTask(task=each) for each in tasks), daemons=(HOST,), next_key=4)
-        expected = [SaveTask(each.to(TaskStatus.ORPHANED), AT) for each in tasks[:2]]
-        self.assertEqual(shown(self.start(snapshot=snapshot)), [*expected, logged("relay_started")])
+        self.assertEqual(shown(self.start(snapshot=snapshot)), [OrphanTasks(AT), logged("relay_started")])
+        self.assertEqual({self.known(each.task_id).status for each in tasks}, {TaskStatus.ORPHANED})
         self.assertEqual(self.relay.active_tasks(), ["t1", "t2", "t3"])
         self.assertEqual(self.relay.next_deadline(), NOW + GRACE)
         decided = self.relay.time_passed(NOW + GRACE, AT + GRACE)
@@ -54,11 +54,12 @@ class RestartTests(RelayTestCase):
             held(TaskStatus.ORPHANED if key % 2 else TaskStatus.RUNNING, f"t{key}", key) for key in range(1, 12_001)
         ]
         snapshot = Snapshot(tasks=tuple(StoredTask(task=each) for each in tasks), daemons=(HOST,), next_key=12_001)
-        pieces = [len(of_kind(self.start(snapshot=snapshot), SaveTask))]
+        self.assertEqual(of_kind(self.start(snapshot=snapshot), OrphanTasks), [OrphanTasks(AT)])
+        there = [len(self.relay.active_tasks())]
         while self.relay.is_taking_up:
-            pieces.append(len(of_kind(self.relay.taken_up(NOW), SaveTask)))
-        self.assertEqual(pieces, [2_500, 2_500, 1_000])
-        self.assertEqual(len(self.relay.active_tasks()), 12_000)
+            self.assertEqual(self.relay.taken_up(NOW), [])
+            there.append(len(self.relay.active_tasks()))
+        self.assertEqual(there, [5_000, 10_000, 12_000])
 
     def test_its_daemon_may_return_for_it(self) -> None:
         """As after any loss; the task counts in its slots."""

@@ -6,7 +6,7 @@ import sqlite3
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.core.effects import ForgetCommands, ForgetReports, KeepCommand, KeepReport, KeepReports
+from makima_relay.core.effects import ForgetCommands, ForgetReports, KeepCommand, KeepReport, KeepReports, OrphanTasks
 from makima_relay.core.outbox import Backlog
 from makima_relay.core.state import StoredDaemon, StoredTask
 from makima_relay.core.tasks import TaskStatus
@@ -51,6 +51,22 @@ class TaskTests(StoreTestCase):
         again = finished(make_task(1)).asked_again(7, "again", 1500.0)
         self.write(save(make_task(2)), save(again), save(make_task(3)))
         self.assertEqual([stored.task.task_id for stored in self.reopen().tasks], ["t2", "t3", "t1"])
+
+    def test_what_an_earlier_run_left_at_work_is_orphaned_all_at_once(self) -> None:
+        """With an event for each; what waits stays as it is, and a later save goes on from there."""
+        dispatched = make_task(1).dispatched("d1", 1100.0)
+        running = make_task(2).dispatched("d2", 1100.0).running("d2", 1200.0)
+        orphaned = running.to(TaskStatus.ORPHANED)
+        self.write(save(dispatched), save(running), save(make_task(3)), save(finished(make_task(4))))
+        self.write(OrphanTasks(1500.0), save(orphaned.running("d2", 1600.0), 1600.0))
+        statuses = [stored.task.status for stored in self.reopen().tasks]
+        self.assertEqual(statuses, [TaskStatus.ORPHANED, TaskStatus.RUNNING, TaskStatus.PENDING])
+        rows = self.connection.execute(
+            "SELECT task, daemon_id FROM task_events WHERE status = 'orphaned' AND at = 1500.0"
+        )
+        self.assertEqual(rows.fetchall(), [(1, "d1"), (2, "d2")])
+        counts = dict(self.connection.execute("SELECT status, tasks FROM task_counts WHERE tasks > 0").fetchall())
+        self.assertEqual(counts, {"orphaned": 1, "running": 1, "pending": 1, "completed": 1})
 
     def test_a_finished_task_stays_in_the_history_only(self) -> None:
         """It is not taken up, but can be recalled."""
@@ -266,6 +282,17 @@ class PruneTests(StoreTestCase):
             self.assertEqual(self.connection.execute(f"SELECT count(*) FROM {table}").fetchone(), (rows,), table)
         self.assertEqual(self.connection.execute("SELECT sum(tasks) FROM task_counts").fetchone(), (1,))
         self.assertEqual(self.reopen().total_finished, 5)
+
+    def test_a_database_that_can_give_no_pages_back_is_not_asked_for_ever(self) -> None:
+        """One that somebody has copied without ``auto_vacuum``."""
+        self.connection.execute("PRAGMA journal_mode = DELETE")
+        self.connection.execute("PRAGMA auto_vacuum = NONE")
+        self.connection.execute("VACUUM")
+        self.write(save(make_task(1), message=b"m" * 200_000), save(finished(make_task(1))))
+        self.read(prune, 1e12, 100)
+        self.connection.commit()
+        self.assertGreater(self.connection.execute("PRAGMA freelist_count").fetchone()[0], 10)
+        self.assertFalse(self.read(give_back_pages, 10))
 
     def test_freed_pages_are_given_back(self) -> None:
         """The file gets smaller, a few pages at a time."""
