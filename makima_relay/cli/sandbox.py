@@ -10,6 +10,7 @@ from functools import partial
 
 import click
 
+from makima_relay.cli.chaos import chaos
 from makima_relay.core.members import LONGEST_NAME
 from makima_relay.core.messages import MOST_SLOTS
 from makima_relay.sandbox import DEFAULT_KEY, SandboxError
@@ -95,3 +96,6 @@ def daemon(server_url: str, name: str, slots: int) -> None:
     except SandboxError as error:
         raise SystemExit(f"makima-relay: {error}") from None
     run(partial(work, options=options, say=_say))
+
+
+sandbox.add_command(chaos)

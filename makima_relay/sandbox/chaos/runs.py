@@ -1,0 +1,147 @@
+"""The books of one task, and of each of its runs: from a daemon's first report to the last delivery."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import attrs
+
+
+@attrs.frozen
+class Proof:
+    """The relay's pong showed that it has read a run's reports.
+
+    :ivar up_to: the number of the last of them.
+    :ivar at: when the pong came, in monotonic seconds.
+    :ivar connection: the ordinal of the daemon's connection that it came on.
+    """
+
+    up_to: int
+    at: float
+    connection: int
+
+
+@attrs.define(eq=False)
+class Run:
+    """One run. Its reports are numbered from 1, the last is the ``taskComplete``.
+
+    :ivar began: in monotonic seconds.
+    :ivar sent: how many reports the daemon has made.
+    :ivar ended: whether the last of these is the end of the task.
+    :ivar superseded: whether the daemon was told that the task is not its own any more.
+    :ivar given_away_on: the ordinal of the first connection that followed an absence longer than the grace.
+    :ivar proven: the number up to which the relay has read.
+    :ivar delivered: how many different reports have arrived.
+    :ivar highest: the highest number that has arrived.
+    """
+
+    run_id: int
+    task_id: str
+    daemon: str
+    began: float
+    sent: int = 0
+    ended: bool = False
+    superseded: bool = False
+    given_away_on: int | None = None
+    proven: int = 0
+    delivered: int = 0
+    highest: int = 0
+    _proven_at_kill: int | None = None
+    _missing: set[int] = attrs.field(factory=set)
+    _proofs: deque[Proof] = attrs.field(factory=deque)
+
+    def __str__(self) -> str:
+        return (
+            f"run {self.run_id} ({self.task_id} at {self.daemon}, sent {self.sent}, read {self.proven}, "
+            f"highest delivered {self.highest}, superseded: {self.superseded}, given away on: {self.given_away_on})"
+        )
+
+    @property
+    def at_work(self) -> bool:
+        """Whether the daemon goes on with it."""
+        return not self.ended and not self.superseded
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more is to be heard of it: all was read, and all has arrived."""
+        return not self.at_work and self.delivered == self.sent == self.proven
+
+    def read(self, proof: Proof) -> None:
+        """The relay has read so much."""
+        if proof.up_to > self.proven:
+            self.proven = proof.up_to
+            self._proofs.append(proof)
+            self._forget_proofs()
+
+    def arrived(self, number: int) -> tuple[bool, bool]:
+        """The server received a report.
+
+        :return: whether it is the first time, and whether that is later than one with a higher number.
+        """
+        if number > self.highest:
+            self._missing.update(range(self.highest + 1, number))
+            self.highest = number
+            first, late = True, False
+        else:
+            first = late = number in self._missing
+            self._missing.discard(number)
+        self.delivered += first
+        self._forget_proofs()
+        return first, late
+
+    def _forget_proofs(self) -> None:
+        """Keep no proof of what has arrived."""
+        if not self._missing:
+            while self._proofs and self._proofs[0].up_to <= self.highest:
+                self._proofs.popleft()
+
+    def not_delivered(self) -> Iterator[tuple[int, Proof]]:
+        """What the relay has read and the server did not receive: numbers, oldest first, with their proofs."""
+        proofs = iter(self._proofs)
+        proof = next(proofs, None)
+        for number in [*sorted(self._missing), *range(self.highest + 1, self.proven + 1)]:
+            while proof is not None and proof.up_to < number:
+                proof = next(proofs, None)
+            if proof is not None:
+                yield number, proof
+
+    def relay_killed(self) -> None:
+        """The relay is killed at this moment: the daemon will send again what is not proven to be read."""
+        self._proven_at_kill = self.proven
+
+    def was_taken_by_kill(self, number: int) -> bool:
+        """Whether a SIGKILL may have taken a report that its daemon sent again, so that it came after the run's end.
+
+        The end is committed at once, what comes before it a little later (``architecture.md``, *Acknowledgement*).
+        """
+        return self._proven_at_kill is not None and number > self._proven_at_kill and self.ended
+
+    def was_refused(self, number: int, proof: Proof) -> bool:
+        """Whether the relay may have turned a report away: it had given the task to another daemon by then.
+
+        From the first that it turns away on it turns away all.
+        """
+        return (
+            self.superseded
+            and self.given_away_on is not None
+            and proof.connection >= self.given_away_on
+            and number > self.highest
+        )
+
+
+@attrs.define(eq=False)
+class Task:
+    """One task.
+
+    :ivar proven_at: when the relay's pong showed that it has read the ``spawnTask``.
+    :ivar ended: whether the server was told how it ended.
+    """
+
+    task_id: str
+    proven_at: float | None = None
+    begun: int = 0
+    ended: bool = False
+    completed: bool = False
+    end_proven: bool = False
+    runs: list[Run] = attrs.field(factory=list)

@@ -1,0 +1,128 @@
+"""Which fault comes when: made from a seed alone, so that a run can be had again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import attrs
+
+from makima_relay.sandbox.chaos.faults import DAEMONS, RELAY, UPSTREAM, Fault, Kind, Planned
+
+#: Nothing fails at the end for this long, in seconds, or for this part of the run if that is shorter.
+QUIET_END: Final = 12.0
+_QUIET_PART: Final = 0.25
+#: Mean seconds between faults, where nobody says otherwise.
+_EVERY: Final = 3.0
+#: No fault lasts longer, in seconds.
+_LONGEST: Final = 12.0
+_SHORTEST: Final = 0.2
+#: Seconds after a fault before the next of its group.
+_PAUSE: Final = 0.3
+#: Seconds that the relay takes to start: else it would be killed again before it has done anything.
+_RESTART: Final = {Kind.TERM: 1.0, Kind.KILL: 1.0}
+_SHORT: Final = (0.2, 1.5)
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """What a schedule is made from. Times are in seconds.
+
+    :ivar daemons: how many there are.
+    :ivar grace: how long a daemon may be away without losing its tasks.
+    :ivar every: mean time between faults; none for one that brings each kind at least once, and once a minute.
+    """
+
+    seed: int
+    seconds: float
+    daemons: int
+    grace: float
+    kinds: Sequence[Kind] = tuple(Kind)
+    every: float | None = None
+
+    @property
+    def end(self) -> float:
+        """When all faults must be healed, in seconds after the beginning."""
+        return self.seconds - min(QUIET_END, self.seconds * _QUIET_PART)
+
+
+def schedule(plan: Plan) -> list[Planned]:
+    """Make a schedule.
+
+    :return: faults by time; all of them are healed some time before the end of the run.
+    """
+    planned: list[Planned] = []
+    for group in (UPSTREAM, RELAY, DAEMONS):
+        # Each group draws from its own: what one does changes nothing about the others.
+        chosen = [kind for kind in group if kind in plan.kinds]
+        if chosen:
+            planned += _Timeline(plan, chosen, random.Random(f"{plan.seed} {group[0]}")).faults()  # noqa: S311
+    return sorted(planned, key=lambda each: each.at)
+
+
+class _Timeline:
+    """Draws the faults of one group.
+
+    :param kinds: those of the group that are wanted.
+    """
+
+    def __init__(self, plan: Plan, kinds: Sequence[Kind], chance: random.Random) -> None:
+        self._plan = plan
+        self._kinds = kinds
+        self._chance = chance
+        share = len(plan.kinds) / len(kinds)
+        self._gap = (plan.every or min(_EVERY, plan.end / (len(plan.kinds) + 1))) * share
+
+    def faults(self) -> Iterator[Planned]:
+        """One after the other, until there is no time for more."""
+        at = self._gap * self._chance.uniform(0.2, 0.5)
+        for kind in self._draw():
+            restart = _RESTART.get(kind, 0.0)
+            room = self._plan.end - at - restart
+            if room < _SHORTEST:
+                return
+            fault = self._fault(kind, room)
+            if fault is not None:
+                yield Planned(at, fault)
+                over = at + _PAUSE + restart + (0.0 if kind in DAEMONS else fault.seconds)
+                at = max(over, at + self._gap * self._chance.uniform(0.6, 1.2))
+
+    def _draw(self) -> Iterator[Kind]:
+        """Each kind once, in any order, again and again; at first those that take longest, so that they fit."""
+        kinds = list(self._kinds)
+        self._chance.shuffle(kinds)
+        kinds.sort(key=lambda kind: kind is not Kind.LOSS and kind not in _RESTART)
+        for _ in range(int(self._plan.seconds / _PAUSE) + 1):
+            yield from kinds
+            self._chance.shuffle(kinds)
+
+    def _fault(self, kind: Kind, room: float) -> Fault | None:
+        """Draw one fault.
+
+        :param room: seconds that it may take.
+        :return: none if it would take longer.
+        """
+        if kind in (Kind.CUT, Kind.RESET):
+            seconds = 0.0
+        elif kind is Kind.ABSENCE:
+            seconds = min(room, self._chance.uniform(0.1, 0.6) * self._plan.grace)
+        elif kind is Kind.LOSS:
+            seconds = self._plan.grace + self._chance.uniform(0.5, 3.0)
+        else:
+            seconds = min(room, self._seconds(kind))
+        return None if seconds > room else Fault(kind, seconds, self._some_daemons(kind))
+
+    def _seconds(self, kind: Kind) -> float:
+        """Short, or as long as the pace allows."""
+        longest = max(_SHORTEST, min(_LONGEST, 0.8 * self._gap - _RESTART.get(kind, 0.0)))
+        bounds = _SHORT if self._chance.random() < 0.5 else (0.4 * longest, longest)
+        return max(_SHORTEST, min(longest, self._chance.uniform(*bounds)))
+
+    def _some_daemons(self, kind: Kind) -> tuple[int, ...]:
+        """One daemon, or some, or all of them: with many, each of these is likely."""
+        if kind not in DAEMONS:
+            return ()
+        most = self._plan.daemons
+        count = self._chance.choice([1, max(1, most // 4), max(1, most // 2) if kind is Kind.LOSS else most])
+        return tuple(sorted(self._chance.sample(range(most), count)))
