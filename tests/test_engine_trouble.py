@@ -260,13 +260,13 @@ class StopTests(EngineTestCase):
         self.assertEqual(len(self.flushLoggedErrors()), 0)
 
     def test_after_a_break_nobody_waits_for_look_ups(self) -> None:
-        """They would never be acted on; and what is lost is counted."""
-        safe = self.engine.safe()
-        self.assertNoResult(safe)
+        """They would never be acted on; what is lost is counted, and no pong says that it is safe."""
+        ready, safe = self.engine.stopping(), self.engine.safe()
         self.engine.noted("one", "something")
         elapse(self.reactor, 0.05)
         self.open_commits()[0].fails(ValueError("damaged"))
-        self.successResultOf(safe)
+        self.successResultOf(ready)
+        self.assertNoResult(safe)
         self.assertFalse(self.successResultOf(self.engine.stop()))
 
 

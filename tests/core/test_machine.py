@@ -23,7 +23,8 @@ from makima_relay.core.messages import read_command, read_report
 from makima_relay.core.relay import TaskFinishedError, UnknownTaskError
 from makima_relay.core.state import LossPolicy, Policy
 from tests.core.builders import examples, hello, wire
-from tests.core.world import MACHINES, ModelDaemon, World
+from tests.core.mortal_world import MortalWorld
+from tests.core.world import MACHINES, ModelDaemon
 
 machines = st.sampled_from(MACHINES)
 task_ids = st.sampled_from(["t1", "t2", "t3"])
@@ -50,7 +51,7 @@ class RelayMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(self.policy)
+        self.world = MortalWorld(self.policy)
         self.steps = 0
 
     @initialize(capacity=capacities, slow=st.booleans())
@@ -150,6 +151,7 @@ class RelayMachine(RuleBasedStateMachine):
             daemon.tasks.discard(task_id)
         payload = wire(kind[0], taskId=task_id, **kind[1], by=daemon.machine, n=world.number())
         world.owed[payload] = daemon.machine, task_id
+        world.acted_on[payload] = world.now
         self.report(connection, payload)
 
     def report(self, connection: int, payload: bytes) -> None:
@@ -196,11 +198,9 @@ class RelayMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 30, 61, 91]))
     def time_passes(self, seconds: int) -> None:
         """No commit takes longer than a few seconds."""
-        world = self.world
-        while seconds > 1 and world.go_on():
+        while seconds > 1 and self.world.go_on():
             pass
-        world.now += seconds
-        world.told(world.relay.time_passed(world.now, world.wall))
+        self.world.pass_time(seconds)
 
     @rule(slow=st.booleans())
     def all_becomes_slow_or_fast(self, slow: bool) -> None:
@@ -215,10 +215,18 @@ class RelayMachine(RuleBasedStateMachine):
             self.world.go_on()
 
     @precondition(lambda self: self.steps > STEPS_BETWEEN)
-    @rule(lands=st.booleans(), performed=st.integers(0, 4))
-    def power_fails(self, lands: bool, performed: int) -> None:
+    @rule(lands=st.booleans(), performed=st.integers(0, 4), after=st.sampled_from([0.0, 0.09]))
+    def power_fails(self, lands: bool, performed: int, after: float) -> None:
+        """At once, or when what was not proved has just been handed to the store."""
         self.steps = 0
+        self.world.pass_time(after)
         self.world.crash(lands=lands, performed=performed)
+
+    @precondition(lambda self: self.steps > STEPS_BETWEEN)
+    @rule()
+    def relay_stops(self) -> None:
+        self.steps = 0
+        self.world.stop()
 
     @precondition(lambda self: self.steps > STEPS_BETWEEN)
     @rule()
@@ -227,9 +235,7 @@ class RelayMachine(RuleBasedStateMachine):
         world = self.world
         if world.upstream is None:
             self.server_connects()
-        world.queue.commit()
-        while world.go_on():
-            pass
+        world.rest()
         world.look_at_arrivals()
 
     def teardown(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
+from collections.abc import Iterator
 
 import attrs
 import msgspec
@@ -19,6 +20,7 @@ from makima_relay.core.effects import (
     KeepReport,
     KeepReports,
     LoadReports,
+    OrphanTasks,
     RecallTasks,
     SaveTask,
     SendMore,
@@ -26,6 +28,7 @@ from makima_relay.core.effects import (
     SendUpstream,
 )
 from makima_relay.core.fleet import daemon_id_of
+from makima_relay.core.messages import Heartbeat
 from makima_relay.core.relay import Relay
 from makima_relay.core.state import Policy
 from makima_relay.core.tasks import Task, TaskStatus
@@ -65,6 +68,7 @@ class World:
     :ivar links: the connections that are read; of those that were replaced, until they are closed.
     :ivar spawned: which task every ``spawnTask`` is for.
     :ivar owed: the reports that this run of the relay has read and the server has not: by machine and task.
+    :ivar acted_on: when the relay acted on each report: at once, or when it had looked its task up.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -94,21 +98,11 @@ class World:
         self.kept = dict(store.reports)
         self.waited: dict[int, bytes] = {}
         self.owed: dict[bytes, tuple[str, str]] = {}
+        self.acted_on: dict[bytes, float] = {}
         self.refused: Counter[tuple[str, str]] = Counter()
         self.mind = {task.task_id: task for task in store.tasks.values()}
         self.relay = Relay(self.policy, store.snapshot())
         self.told(self.relay.started(self.now, self.wall))
-
-    def crash(self, *, lands: bool, performed: int) -> None:
-        """Kill the relay anywhere in what it is doing, and start it again. Its peers live on."""
-        self.queue.crash(lands=lands, performed=performed)
-        self.lose_server()
-        self.links.clear()
-        store = self.queue.store
-        for daemon_id, daemon in self.daemons.items():
-            daemon.connection = None
-            daemon.draining = daemon_id in store.daemons and store.daemons[daemon_id].draining
-        self.begin(store)
 
     @property
     def wall(self) -> float:
@@ -161,7 +155,15 @@ class World:
     def _answer_recall(self, asked: tuple[str, ...]) -> None:
         found = self.queue.store.recall(asked)
         assert all(task.finished for task in found), "an unfinished task was not in mind"
+        self.acted_on.update(dict.fromkeys(self.waiting_for_look_ups(), self.now))
         self.told(self.relay.tasks_recalled(asked, found, self.now))
+
+    def waiting_for_look_ups(self) -> Iterator[bytes]:
+        """The reports that the relay has read and not acted on."""
+        for lane in self.relay._lanes._waiting.values():
+            for *_, message in lane:
+                if isinstance(message, tuple) and not isinstance(message[2], Heartbeat):
+                    yield message[2].payload
 
     def end(self, connection: int) -> None:
         """End a connection to a daemon."""
@@ -235,6 +237,8 @@ class World:
                 self.mind[task.task_id] = task
                 if task.finished:
                     self._look_at_end(task, rest)
+            case OrphanTasks():
+                self._orphan_tasks()
             case KeepReport(number, payload):
                 self.kept[number] = payload
             case KeepReports(reports):
@@ -250,6 +254,11 @@ class World:
                 task_id = json.loads(payload)["taskId"]
                 self.refused[self.machines[connection], task_id] += 1
                 assert self.mind[task_id].daemon_id != self.daemon_on(connection).daemon_id, "its own task"
+
+    def _orphan_tasks(self) -> None:
+        for task in self.mind.values():
+            if task.status in (TaskStatus.DISPATCHED, TaskStatus.RUNNING):
+                self.mind[task.task_id] = task.to(TaskStatus.ORPHANED)
 
     @staticmethod
     def _look_at_end(task: Task, rest: list[Effect]) -> None:
