@@ -92,7 +92,7 @@ class Engine:
     def stopping(self) -> Deferred[None]:
         """Take no new tasks; fires when what daemons have reported so far is safe, so that they can be sent away."""
         self._perform(self.relay.stopping())
-        return self.safe()
+        return self._settled()
 
     def stop(self) -> Deferred[bool]:
         """Take leave: nothing happens any more.
@@ -123,7 +123,13 @@ class Engine:
         return self._commits.finish().addCallback(self._finished)
 
     def safe(self) -> Deferred[None]:
-        """Fires when what peers have sent so far is committed; while commits fail, at once and without it."""
+        """Fires when what peers have sent so far is committed.
+
+        While commits fail it fires at once and without it; if nothing can be saved any more, never.
+        """
+        return self._settled().addCallback(lambda _: Deferred() if self._commits.is_broken else None)
+
+    def _settled(self) -> Deferred[None]:
         return self._looked_up(self.relay.last_to_wait).addCallback(lambda _: self._commits.settled())
 
     def _looked_up(self, up_to: float) -> Deferred[None]:
