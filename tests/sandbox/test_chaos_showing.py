@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from makima_relay.sandbox import SandboxError
 from makima_relay.sandbox.chaos.errors import Errors
 from makima_relay.sandbox.chaos.figures import Figures, RelayFigures, ReportFigures, TaskFigures
-from makima_relay.sandbox.chaos.gauges import Gauges, Reading
+from makima_relay.sandbox.chaos.gauges import Gauges, Reading, slope
 from makima_relay.sandbox.chaos.plot import check_plotting, draw
 from makima_relay.sandbox.chaos.screen import LiveScreen, Moment, PlainScreen, screen_of
 from makima_relay.sandbox.chaos.table import results
@@ -186,6 +186,15 @@ class GaugesTests(SynchronousTestCase):
         gauges.read(2.0)
         self.assertEqual(gauges.readings, [Reading(0.0, 5, 7), Reading(1.0, None, 9), Reading(2.0, 4, 2)])
         self.assertEqual((relay.figures.largest_rss, relay.figures.largest_database), (5, 9))
+
+    def test_growth_is_told_of_a_relay_that_was_never_away(self) -> None:
+        """Once it is warm; too few readings say nothing."""
+        warming = [Reading(float(at), 1000 * at, 0) for at in range(100)]
+        warm = [Reading(100.0 + at, 100_000 + 2 * at, 0) for at in range(300)]
+        self.assertAlmostEqual(slope(warming + warm) or 0.0, 2 * 3600.0)
+        self.assertIsNone(slope(warming))
+        away = Reading(250.5, None, 0)
+        self.assertIsNone(slope([*warming, *warm[:150], away, *warm[150:]]))
 
 
 class PlotTests(SynchronousTestCase):

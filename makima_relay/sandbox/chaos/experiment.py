@@ -24,7 +24,7 @@ from makima_relay.sandbox.chaos.disk import Disk
 from makima_relay.sandbox.chaos.errors import Errors
 from makima_relay.sandbox.chaos.faults import Kind
 from makima_relay.sandbox.chaos.figures import Figures
-from makima_relay.sandbox.chaos.gauges import Gauges
+from makima_relay.sandbox.chaos.gauges import Gauges, slope
 from makima_relay.sandbox.chaos.ledger import Ledger
 from makima_relay.sandbox.chaos.options import ChaosOptions
 from makima_relay.sandbox.chaos.proxy import Proxy
@@ -167,6 +167,7 @@ class Experiment:
         self._note("no more tasks")
         while not self._is_over() and self._goes_on():
             await self._look(screen)
+        self._relay.figures.memory_slope = slope(self.gauges.readings)
         # What has arrived last is proven to have a little later.
         await deferLater(self._reactor, _LAST_PROOF)
         return await self._close()

@@ -80,6 +80,7 @@ class RelayFigures:
     :ivar damaged: what ``PRAGMA integrity_check`` complained about.
     :ivar checks: how often that was asked.
     :ivar largest_rss: resident memory.
+    :ivar memory_slope: how fast it grew once it was warm, in bytes an hour, if the relay was never stopped.
     :ivar largest_database: with its write-ahead log.
     :ivar final_database: likewise, when the relay had stopped.
     :ivar reports_left: reports that are in the database after the last stop.
@@ -93,6 +94,7 @@ class RelayFigures:
     damaged: list[str] = attrs.field(factory=list)
     checks: int = 0
     largest_rss: int = 0
+    memory_slope: float | None = None
     largest_database: int = 0
     final_database: int = 0
     reports_left: int = 0

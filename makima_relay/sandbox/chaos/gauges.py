@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import linear_regression
 from typing import Final
 
 import attrs
@@ -10,6 +12,8 @@ from makima_relay.sandbox.chaos.relay import RelayProcess
 
 #: Seconds between two readings.
 INTERVAL: Final = 1.0
+#: Fewer readings than this say nothing of a slope.
+_FEWEST: Final = 100
 
 
 @attrs.frozen
@@ -47,3 +51,16 @@ class Gauges:
         figures = self.relay.figures
         figures.largest_rss = max(figures.largest_rss, reading.rss or 0)
         figures.largest_database = max(figures.largest_database, reading.database)
+
+
+def slope(readings: Sequence[Reading]) -> float | None:
+    """How fast the memory of one relay process grows, once it is warm, in bytes an hour.
+
+    :param readings: those of its whole life; of their time the first quarter is not looked at.
+    :return: none if there are too few to tell, or it was away in between.
+    """
+    warm = readings[len(readings) // 4 :]
+    points = [(each.at / 3600, each.rss) for each in warm if each.rss is not None]
+    if len(points) < max(_FEWEST, len(warm)):
+        return None
+    return linear_regression(*zip(*points, strict=True)).slope

@@ -79,6 +79,8 @@ def _relay(figures: Figures) -> Iterator[_Row]:
     yield "slowest clean stop", f"{relay.slowest_stop:.2f} s", relay.slowest_stop < STOP_LIMIT
     yield _none("bad exit statuses", len(relay.bad_stops))
     yield "largest resident memory", f"{relay.largest_rss / _MIB:.1f} MiB", None
+    if relay.memory_slope is not None:
+        yield "growth of memory, once warm", f"{relay.memory_slope / _MIB:.2f} MiB/h", None
     yield "largest database with its log", f"{relay.largest_database / _MIB:.1f} MiB", None
     yield "database at the end", f"{relay.final_database / _MIB:.1f} MiB", None
     yield f"damaged databases, of {relay.checks:,} checked", f"{len(relay.damaged):,}", not relay.damaged
