@@ -8,7 +8,9 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+from websockets.speedups import apply_mask
 
 KEY = "benchmark-key"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -31,14 +33,7 @@ def frame(payload: bytes, *, mask: bool, first: int = _TEXT) -> bytes:
     if not mask:
         return head + payload
     key = os.urandom(4)
-    return head + key + _masked(payload, key)
-
-
-def _masked(payload: bytes, key: bytes) -> bytes:
-    """A payload with its mask put on or taken off."""
-    size = len(payload)
-    pad = (key * (size // 4 + 1))[:size]
-    return (int.from_bytes(payload, "big") ^ int.from_bytes(pad, "big")).to_bytes(size, "big")
+    return head + key + apply_mask(payload, key)
 
 
 def _extent(data: bytes, position: int) -> tuple[int, int]:
@@ -125,7 +120,7 @@ class Peer(asyncio.Protocol):
                 break
             payload = data[start : start + size]
             if data[position + 1] & 0x80:
-                payload = _masked(payload, data[start - 4 : start])
+                payload = apply_mask(payload, data[start - 4 : start])
             if data[position] == _TEXT:
                 self._heard(self, payload)
             elif data[position] == _PING:
@@ -135,9 +130,18 @@ class Peer(asyncio.Protocol):
 
 
 class ServerPeer(Peer):
-    """The server's end."""
+    """The server's end.
+
+    :ivar record: the frames that came since recording began, as bytes; none while nothing is recorded.
+    """
 
     masks = False
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server.heard)
+        self._server = server
+        self.record: list[bytes] | None = None
+        self._stride = 0
 
     def begin(self) -> None:
         """Wait for the upgrade."""
@@ -150,6 +154,35 @@ class ServerPeer(Peer):
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept
         )
+
+    def record_frames_of(self, size: int) -> None:
+        """Record from now on: text frames of so many bytes, heads and all, and nothing else but control frames."""
+        self.record = []
+        self._stride = size
+
+    def _split(self, data: bytes) -> bytes:
+        """While recording only count, which costs next to nothing: what came is looked at later."""
+        if self.record is None:
+            return super()._split(data)
+        starts = data[:: self._stride]
+        count = min(len(starts) - len(starts.lstrip(b"\x81")), len(data) // self._stride)
+        self.record.append(data[: count * self._stride])
+        self._server.count(count)
+        rest = data[count * self._stride :]
+        if len(rest) < 2 or rest[0] == _TEXT or len(rest) < sum(_extent(rest, 0)):
+            return rest
+        stop = sum(_extent(rest, 0))
+        super()._split(rest[:stop])
+        return self._split(rest[stop:])
+
+    def recorded(self) -> Iterator[bytes]:
+        """The payloads that were recorded, in order."""
+        for data in self.record or ():
+            position = 0
+            while position < len(data):
+                start, size = _extent(data, position)
+                yield apply_mask(data[start : start + size], data[start - 4 : start])
+                position = start + size
 
 
 class Server:
@@ -172,7 +205,7 @@ class Server:
         :return: the port.
         """
         self._listening = await asyncio.get_running_loop().create_server(
-            lambda: ServerPeer(self._heard), "127.0.0.1", port
+            lambda: ServerPeer(self), "127.0.0.1", port
         )
         return int(self._listening.sockets[0].getsockname()[1])
 
@@ -182,7 +215,8 @@ class Server:
         self._listening.close()
         self.relay.transport.abort()
 
-    def _heard(self, peer: Peer, payload: bytes) -> None:
+    def heard(self, peer: Peer, payload: bytes) -> None:
+        """A message came."""
         if payload.startswith(b'{"type":"authenticate"'):
             peer.transport.write(frame(b'{"type":"authenticated","daemonId":"b"}', mask=False))
             assert isinstance(peer, ServerPeer)
@@ -193,8 +227,12 @@ class Server:
 
     def report_came(self, payload: bytes) -> None:
         """Count a report."""
-        self.reports += 1
-        if self.reports == self._wanted:
+        self.count(1)
+
+    def count(self, number: int) -> None:
+        """So many reports came."""
+        self.reports += number
+        if self.reports >= self._wanted:
             self._enough.set()
 
     async def hear(self, number: int) -> None:

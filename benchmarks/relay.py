@@ -62,6 +62,8 @@ async def relay(server: Server | None = None, *options: str) -> AsyncIterator[Re
             cwd=directory,
             env={
                 "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(Path(__file__).parents[1]),
+                **{name: value for name, value in os.environ.items() if name.startswith("MAKIMA_RELAY_")},
                 "MAKIMA_SERVER_URL": f"ws://127.0.0.1:{server_port}",
                 "MAKIMA_API_KEY": KEY,
                 "MAKIMA_RELAY_LISTEN": "tcp:0:interface=127.0.0.1",
@@ -89,35 +91,48 @@ async def _port(process: subprocess.Popen[str]) -> int:
     raise RuntimeError("the relay did not start")
 
 
-async def measure_reports(size: int, number: int, daemons: int) -> tuple[float, float]:
-    """Reports at full speed from several daemons.
+async def measure_reports(size: int, number: int, daemons: int, run: int = 100) -> tuple[float, float]:
+    """Reports at full speed from several daemons; each must arrive as it was sent, in the order of its daemon.
 
+    :param run: reports that a daemon writes at a time.
     :return: CPU µs per report, reports per second.
     """
     async with relay() as under_test:
-        await under_test.server.live.wait()
+        server = under_test.server
+        await server.live.wait()
         peers = [await daemon(under_test.port, f"d{index}") for index in range(daemons)]
-        payload = json.dumps({"type": "taskOutput", "taskId": "task-%d", "output": ""}, separators=(",", ":"))
-        each = number // daemons
         for index, peer in enumerate(peers):
-            await peer.say(_report(payload % index, size))
-        await under_test.server.hear(daemons)
-        chunks = [_report(payload % index, size) * 50 for index in range(daemons)]
+            await peer.say(frame(_report(index, 0, size), mask=True))
+        await server.hear(daemons)
+        each = number // daemons // run * run
+        sent = [[_report(index, place, size) for place in range(each)] for index in range(daemons)]
+        chunks = [_chunks([frame(report, mask=True) for report in reports], run) for reports in sent]
+        server.relay.record_frames_of(len(frame(sent[0][0], mask=True)))
         cpu, start = under_test.cpu(), time.perf_counter()
-        heard = asyncio.ensure_future(under_test.server.hear(each // 50 * 50 * daemons))
-        await asyncio.gather(*(_flood(peer, chunk, each // 50) for peer, chunk in zip(peers, chunks, strict=True)))
+        heard = asyncio.ensure_future(server.hear(each * daemons))
+        await asyncio.gather(*(_flood(peer, mine) for peer, mine in zip(peers, chunks, strict=True)))
         await heard
         took = time.perf_counter() - start
-        done = each // 50 * 50 * daemons
-        return (under_test.cpu() - cpu) / done * 1e6, done / took
+        cost = (under_test.cpu() - cpu) / (each * daemons)
+        arrived: dict[bytes, list[bytes]] = {}
+        for payload in server.relay.recorded():
+            arrived.setdefault(payload[: payload.index(b",")], []).append(payload)
+        assert sorted(arrived.values()) == sorted(sent), "a report is missing, altered or out of order"
+        return cost * 1e6, each * daemons / took
 
 
-def _report(text: str, size: int) -> bytes:
-    return frame(text.replace('""', '"' + "x" * (size - len(text)) + '"').encode(), mask=True)
+def _report(index: int, place: int, size: int) -> bytes:
+    """A daemon's report of a place in its row."""
+    head = f'{{"taskId":"task-{index}","type":"taskOutput","output":"{place:07d} '
+    return (head + "x" * (size - len(head) - 2) + '"}').encode()
 
 
-async def _flood(peer: Peer, chunk: bytes, times: int) -> None:
-    for _ in range(times):
+def _chunks(frames: list[bytes], run: int) -> list[bytes]:
+    return [b"".join(frames[first : first + run]) for first in range(0, len(frames), run)]
+
+
+async def _flood(peer: Peer, chunks: list[bytes]) -> None:
+    for chunk in chunks:
         await peer.say(chunk)
         await asyncio.sleep(0)
 
@@ -165,6 +180,22 @@ async def measure_memory(daemons: int) -> tuple[float, float]:
         return idle, under_test.rss()
 
 
+async def measure_joins(number: int) -> tuple[float, float]:
+    """Daemons that connect and authenticate.
+
+    :return: CPU µs per daemon, daemons per second.
+    """
+    async with relay() as under_test:
+        await under_test.server.live.wait()
+        cpu, start = under_test.cpu(), time.perf_counter()
+        joined: list[Peer] = []
+        for first in range(0, number, 100):
+            some = range(first, min(first + 100, number))
+            joined += await asyncio.gather(*(daemon(under_test.port, f"d{index}") for index in some))
+        took = time.perf_counter() - start
+        return (under_test.cpu() - cpu) / len(joined) * 1e6, len(joined) / took
+
+
 def main() -> None:
     """Measure everything and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -175,12 +206,14 @@ def main() -> None:
         first, second = zip(*results, strict=True)
         return statistics.median(first), statistics.median(second)
 
-    cost, rate = median([asyncio.run(measure_reports(200, 100_000, 20)) for _ in range(runs)])
+    cost, rate = median([asyncio.run(measure_reports(200, 200_000, 20)) for _ in range(runs)])
     print(f"report of 200 B, 20 daemons at full speed: {cost:.1f} µs CPU, {rate:,.0f}/s")
     cost, rate = median([asyncio.run(measure_reports(4_096, 40_000, 20)) for _ in range(runs)])
     print(f"report of 4 KiB, 20 daemons at full speed: {cost:.1f} µs CPU, {rate:,.0f}/s")
     cost, rate = median([asyncio.run(measure_tasks(10_000)) for _ in range(runs)])
     print(f"task of 2 KB, whole way: {cost:.1f} µs CPU, {rate:,.0f}/s")
+    cost, rate = median([asyncio.run(measure_joins(2_000)) for _ in range(runs)])
+    print(f"daemon that connects and authenticates: {cost:.1f} µs CPU, {rate:,.0f}/s")
     idle, full = asyncio.run(measure_memory(1_000))
     print(f"memory: {idle:.1f} MiB idle, {full:.1f} MiB with 1,000 daemons ({(full - idle) * 1.024:.1f} KiB each)")
 
