@@ -18,6 +18,7 @@ from makima_relay.core.messages import read_report
 from makima_relay.core.spelling import WireCase
 from makima_relay.engine import Engine
 from makima_relay.link_factory import LinkFactory
+from makima_relay.thrift import Thrifty, slim
 from makima_relay.websocket import (
     CLOSE_TRY_AGAIN_LATER,
     CLOSE_UNSUPPORTED,
@@ -60,7 +61,7 @@ _UNAVAILABLE = Refusal(
 )
 
 
-class DaemonProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[misc]
+class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: ignore[misc]
     """One daemon's connection; implements :class:`~makima_relay.ports.DaemonLink`."""
 
     factory: DaemonFactory
@@ -122,6 +123,7 @@ class DaemonProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[mis
         self.keep_alive(first=self.keepalive[0] * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         self.report_congestion(_nothing, self._drained)
         self.set_buffer(self.factory.buffer_size())
+        slim(self)
         self._connection = self.factory.engine.daemon_joined(self, decision, shown_address(self.transport.getPeer()))
 
     def _refuse(self, refusal: Refusal) -> None:

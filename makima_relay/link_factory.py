@@ -9,6 +9,7 @@ from autobahn.twisted.websocket import WebSocketServerFactory
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from makima_relay.thrift import configured
 from makima_relay.websocket import CLOSE_GOING_AWAY, WebSocketEnd
 
 
@@ -28,18 +29,13 @@ class LinkFactory(WebSocketServerFactory):  # type: ignore[misc]
     def __init__(self, keepalive: tuple[float, float], options: Mapping[str, Any], reactor: IReactorTime) -> None:
         super().__init__(server="makima-relay", reactor=reactor)
         self.setProtocolOptions(webStatus=False, **options)
-        self._keepalive = keepalive
+        self._link = configured(self.link, self, clock=reactor, keepalive=keepalive)
         self.open: set[WebSocketEnd] = set()
         self._waiting: list[Deferred[None]] = []
 
     def buildProtocol(self, addr: Any) -> WebSocketEnd:
         """Make the protocol of one connection."""
-        link: Any = self.link()
-        link.factory = self
-        link.clock = self.reactor
-        link.keepalive = self._keepalive
-        made: WebSocketEnd = link
-        return made
+        return self._link()
 
     def closed(self, link: WebSocketEnd) -> None:
         """Count a connection no more."""

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from makima_relay.clock import Clock
 from makima_relay.connector_options import ConnectorOptions
+from makima_relay.thrift import configured
 from makima_relay.websocket import CLOSE_UNSUPPORTED, WebSocketEnd, protocol_options
 
 
@@ -86,13 +87,8 @@ class ServerFactory(WebSocketClientFactory):  # type: ignore[misc]
             **protocol_options(options.max_message_size, compression=options.compression, is_server=False)
         )
         self.owner = owner
-        self._clock = clock
-        self._keepalive = options.keepalive
+        self._link = configured(ServerProtocol, self, clock=clock.reactor, keepalive=options.keepalive)
 
     def buildProtocol(self, addr: Any) -> ServerProtocol:
         """Make the protocol of one attempt."""
-        protocol = ServerProtocol()
-        protocol.factory = self
-        protocol.clock = self._clock.reactor
-        protocol.keepalive = self._keepalive
-        return protocol
+        return self._link()
