@@ -35,6 +35,7 @@ setup(
         "treq>=25.5",
         "twisted[tls]>=25.5",
         "txredisapi>=1.5,<2",
+        "websockets>=14",
         "werkzeug>=3,<4",
     ],
     extras_require={
@@ -47,7 +48,6 @@ setup(
             "pygal>=3,<4",
             "ruff>=0.9",
             "types-setuptools",
-            "websockets>=14",
         ],
         "plots": ["pygal>=3,<4"],
     },

@@ -49,3 +49,4 @@ class ConnectorOptions:
     keepalive: tuple[float, float] = (20.0, 20.0)
     max_message_size: int = 16 << 20
     compression: bool = False
+    fast_frames: bool = True

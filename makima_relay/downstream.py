@@ -43,6 +43,7 @@ class DownstreamOptions:
     max_message_size: int = 16 << 20
     max_daemons: int = 10_000
     compression: bool = False
+    fast_frames: bool = True
 
 
 def shown_address(address: object) -> str:
@@ -197,7 +198,7 @@ class DaemonFactory(LinkFactory):
 
     def __init__(self, engine: Engine, key_check: KeyCheck, options: DownstreamOptions, reactor: IReactorTime) -> None:
         limits = protocol_options(options.max_message_size, compression=options.compression, is_server=True)
-        super().__init__(options.keepalive, limits, reactor)
+        super().__init__(options.keepalive, limits, reactor, fast_frames=options.fast_frames)
         self.engine = engine
         self.key_check = key_check
         self.options = options

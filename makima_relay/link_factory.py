@@ -19,6 +19,7 @@ class LinkFactory(WebSocketServerFactory):  # type: ignore[misc]
     :param keepalive: seconds between pings, and for a pong.
     :param options: for Autobahn's ``setProtocolOptions``.
     :param reactor: the clock.
+    :param fast_frames: whether simple frames go around Autobahn.
     :cvar link: makes the protocol of one connection.
     :ivar open: all connections that are open, authenticated or not.
     """
@@ -26,10 +27,17 @@ class LinkFactory(WebSocketServerFactory):  # type: ignore[misc]
     noisy = False
     link: ClassVar[type[WebSocketEnd]]
 
-    def __init__(self, keepalive: tuple[float, float], options: Mapping[str, Any], reactor: IReactorTime) -> None:
+    def __init__(
+        self,
+        keepalive: tuple[float, float],
+        options: Mapping[str, Any],
+        reactor: IReactorTime,
+        *,
+        fast_frames: bool = True,
+    ) -> None:
         super().__init__(server="makima-relay", reactor=reactor)
         self.setProtocolOptions(webStatus=False, **options)
-        self._link = configured(self.link, self, clock=reactor, keepalive=keepalive)
+        self._link = configured(self.link, self, fast_frames=fast_frames, clock=reactor, keepalive=keepalive)
         self.open: set[WebSocketEnd] = set()
         self._waiting: list[Deferred[None]] = []
 

@@ -87,7 +87,9 @@ class ServerFactory(WebSocketClientFactory):  # type: ignore[misc]
             **protocol_options(options.max_message_size, compression=options.compression, is_server=False)
         )
         self.owner = owner
-        self._link = configured(ServerProtocol, self, clock=clock.reactor, keepalive=options.keepalive)
+        self._link = configured(
+            ServerProtocol, self, fast_frames=options.fast_frames, clock=clock.reactor, keepalive=options.keepalive
+        )
 
     def buildProtocol(self, addr: Any) -> ServerProtocol:
         """Make the protocol of one attempt."""

@@ -129,6 +129,7 @@ class RelayService(Service):
             max_message_size=settings.max_message_size,
             max_daemons=settings.max_daemons,
             compression=settings.compression,
+            fast_frames=settings.fast_frames,
         )
         return DaemonFactory(engine, shared_key(settings.api_key), options, self._reactor)
 
@@ -145,6 +146,7 @@ class RelayService(Service):
             keepalive=(settings.ping_interval, settings.ping_timeout),
             max_message_size=settings.max_message_size,
             compression=settings.compression,
+            fast_frames=settings.fast_frames,
         )
         return Upstream(
             engine,

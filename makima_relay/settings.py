@@ -51,6 +51,7 @@ class Settings:
     daemon_ping_timeout: float = 25.0
     daemon_health_timeout: float = 90.0
     compression: bool = False
+    fast_frames: bool = True
     daemon_grace: float = 60.0
     on_daemon_loss: LossPolicy = LossPolicy.FAIL
     max_task_attempts: int = 3
@@ -277,6 +278,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("daemon-ping-timeout", _seconds, _SECONDS, "25", "for a daemon's pong"),
     Setting("daemon-health-timeout", _seconds, _SECONDS, "90", "of silence before a daemon gets no new tasks"),
     Setting("compression", _flag, "1, on, true, yes or 0, off, false, no", "off", "permessage-deflate", flag=True),
+    Setting(
+        "fast-frames",
+        _flag,
+        "1, on, true, yes or 0, off, false, no",
+        "on",
+        "read and write simple WebSocket frames without Autobahn",
+    ),
     Setting("daemon-grace", _seconds, _SECONDS, "60", "that a lost daemon has to return"),
     Setting("on-daemon-loss", LossPolicy, "fail or requeue", "fail", "what becomes of a lost daemon's tasks"),
     Setting("max-task-attempts", _count, _COUNT, "3", "dispatches of a task under requeue"),

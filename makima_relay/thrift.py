@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from autobahn.websocket.protocol import TrafficStats, WebSocketProtocol
 
-from makima_relay.websocket import WebSocketEnd
+from makima_relay.frames import FastFrames
 
 
 class Thrifty:
@@ -109,22 +109,23 @@ _HANDSHAKE: Final = frozenset(
     }
 )
 _DROPPED: Final = _HANDSHAKE.union(_UNUSED)
-_LinkT = TypeVar("_LinkT", bound=WebSocketEnd)
+_LinkT = TypeVar("_LinkT", bound=FastFrames)
 
 
-def configured(link: type[_LinkT], factory: Any, **attributes: Any) -> type[_LinkT]:
+def configured(link: type[_LinkT], factory: Any, *, fast_frames: bool, **attributes: Any) -> type[_LinkT]:
     """Make a protocol class that has what all of its connections have alike.
 
     :param factory: its options are the class's; else Autobahn gives each connection a copy of all of them.
     :param attributes: further attributes.
     """
-    protocol: Any = link
-    options = {name: getattr(factory, name) for name in protocol.CONFIG_ATTRS}
+    options = {name: getattr(factory, name) for name in link.CONFIG_ATTRS}  # type: ignore[attr-defined]
     members = {
-        **(_AT_REST | _UNUSED if protocol.is_server else {}),
+        **(_AT_REST | _UNUSED if link.is_server else {}),
         **{name: staticmethod(value) if callable(value) else value for name, value in options.items()},
         "CONFIG_ATTRS": (),
         "factory": factory,
+        "fast_frames": link.fast_frames and fast_frames,
+        "longest_simple": min(link.longest_simple, options["maxMessagePayloadSize"]),
         **attributes,
     }
     return type(link.__name__, (link,), members)

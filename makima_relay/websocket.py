@@ -6,7 +6,7 @@ of paused connections; the few that are needed are here, on an injected clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import attrs
@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from makima_relay.core.journal import printable
+from makima_relay.frames import FastFrames
 
 CLOSE_NORMAL: Final = 1000
 CLOSE_GOING_AWAY: Final = 1001
@@ -71,7 +72,7 @@ def unsent(transport: Any) -> int:
     return int(len(socket.dataBuffer) - socket.offset + socket._tempDataLen)  # noqa: SLF001
 
 
-class WebSocketEnd:
+class WebSocketEnd(FastFrames):
     """Mixed into Autobahn's protocol classes, before them.
 
     :cvar keepalive: seconds between pings, and for a pong; pings start with :meth:`keep_alive`.
@@ -103,7 +104,7 @@ class WebSocketEnd:
     @property
     def speaking(self) -> bool:
         """Whether messages can be sent."""
-        return bool(self.state == self.STATE_OPEN)  # type: ignore[attr-defined]
+        return bool(self.state == self.STATE_OPEN)
 
     @property
     def hearing(self) -> bool:
@@ -112,10 +113,19 @@ class WebSocketEnd:
 
     def send_text(self, payload: bytes) -> None:
         """Send one text message; when the connection is closing, nothing."""
-        if not self.speaking:
-            return
+        self.send_texts((payload,))
+
+    def send_texts(self, payloads: Sequence[bytes]) -> None:
+        """Send text messages, in one write if that can be; when the connection is closing, nothing."""
+        if self.is_fast:
+            super().send_texts(payloads)
+        elif self.speaking:
+            for payload in payloads:
+                self._send_slowly(payload)
+
+    def _send_slowly(self, payload: bytes) -> None:
         # Autobahn's sendMessage holds what goes out to the limit of what may come in; so this goes around it.
-        compressor = self._perMessageCompress  # type: ignore[attr-defined]
+        compressor = self._perMessageCompress
         if compressor is None:
             self.sendFrame(opcode=_TEXT, payload=payload)  # type: ignore[attr-defined]
         else:
@@ -136,7 +146,7 @@ class WebSocketEnd:
 
     def drop(self) -> None:
         """Cut the connection at once."""
-        self.transport.abortConnection()  # type: ignore[attr-defined]
+        self.transport.abortConnection()
 
     def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
         """Begin or answer the closing handshake; whoever began it, it has to end soon."""
@@ -192,14 +202,14 @@ class WebSocketEnd:
     def pause(self) -> None:
         """Stop reading."""
         self._paused = True
-        self.transport.pauseProducing()  # type: ignore[attr-defined]
+        self.transport.pauseProducing()
 
     def resume(self) -> None:
         """Read again; a pong that could not be read meanwhile is not held against the peer."""
         self._paused = False
         if self._unanswered and self._ping_timer is not None:
             self._ping_timer.reset(self.keepalive[1])
-        self.transport.resumeProducing()  # type: ignore[attr-defined]
+        self.transport.resumeProducing()
 
     # ----------------------------------------------------------------------------------------------------- pings
 

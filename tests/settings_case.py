@@ -36,6 +36,7 @@ EXAMPLES: dict[str, tuple[Any, list[tuple[str, Any]]]] = {
     ),
     "max-reconnect-attempts": (20, [("0", 0), ("1", 1), ("1000", 1000)]),
     "compression": (False, [("1", True), ("off", False), ("YES", True)]),
+    "fast-frames": (True, [("0", False), ("on", True), ("NO", False)]),
     "on-daemon-loss": (
         LossPolicy.FAIL,
         [("requeue", LossPolicy.REQUEUE), ("fail", LossPolicy.FAIL), (" requeue ", LossPolicy.REQUEUE)],
@@ -73,6 +74,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     "wire-case": (["upper", "Camel", "kebab"], "camel, pascal or snake"),
     "max-reconnect-attempts": (["-1", "1.5", "never"], "a whole number, 0 for no end"),
     "compression": (["2", "maybe"], "1, on, true, yes or 0, off, false, no"),
+    "fast-frames": (["2", "fast"], "1, on, true, yes or 0, off, false, no"),
     "on-daemon-loss": (["retry", "FAIL "], "fail or requeue"),
     "max-task-attempts": (_BAD_COUNTS, "a whole number above 0"),
     "max-message-size": (["0", "0KiB", "-1", "1.5MiB", "5 parsecs", "1KB", "MiB"], "bytes above 0, or with KiB, MiB"),

@@ -98,6 +98,8 @@ class RelayProcess:
         twistd: tuple[str, ...] = TWISTD,
     ) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKIMA_")}
+        # The one setting with which the whole suite is run both ways.
+        inherited["MAKIMA_RELAY_FAST_FRAMES"] = os.environ.get("MAKIMA_RELAY_FAST_FRAMES", "on")
         self.process = subprocess.Popen(
             [*twistd, "-n", "--pidfile=", *arguments],
             cwd=directory,
