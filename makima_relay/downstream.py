@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import attrs
 from autobahn.twisted.websocket import WebSocketServerProtocol
@@ -102,12 +103,36 @@ class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: i
             if self.speaking:
                 self._authenticate(payload)
         else:
+            self._reports_received((payload,))
+
+    def texts_received(self, payloads: Sequence[bytes]) -> None:
+        """Hand messages over that came together."""
+        if self._connection is None:
+            super().texts_received(payloads)
+        else:
+            self._reports_received(payloads)
+
+    def _reports_received(self, payloads: Sequence[bytes]) -> None:
+        assert self._connection is not None
+        try:
+            reports = list(map(read_report, payloads))
+        except InvalidMessageError:
+            self._report_one_by_one(payloads)
+        else:
+            self.factory.engine.reports_received(self._connection, reports)
+
+    def _report_one_by_one(self, payloads: Sequence[bytes]) -> None:
+        """Hand over messages of which some cannot be read; the last such that is borne closes the connection."""
+        assert self._connection is not None
+        for payload in payloads:
             try:
                 report = read_report(payload)
             except InvalidMessageError as error:
                 self.factory.engine.invalid_report_received(self._connection, str(error))
+                if not self.hearing:
+                    return
             else:
-                self.factory.engine.report_received(self._connection, report)
+                self.factory.engine.reports_received(self._connection, [report])
 
     def _authenticate(self, payload: bytes) -> None:
         self._stop_auth_timer()

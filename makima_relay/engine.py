@@ -191,9 +191,9 @@ class Engine:
         self._links.daemon_gone(connection)
         self._perform(self.relay.daemon_lost(connection, reason, self._now()))
 
-    def report_received(self, connection: int, report: DaemonMessage) -> None:
-        """A daemon sent a message."""
-        self._perform(self.relay.report_received(connection, report, self._now()))
+    def reports_received(self, connection: int, reports: Sequence[DaemonMessage]) -> None:
+        """A daemon sent messages."""
+        self._perform(self.relay.reports_received(connection, reports, self._now()))
 
     def invalid_report_received(self, connection: int, reason: str) -> None:
         """A daemon sent something that cannot be read."""
@@ -292,6 +292,7 @@ class Engine:
     def _make_doers(self) -> dict[type[effects.Effect], Callable[[Any], object]]:
         links, later = self._links, self._clock.reactor.callLater
         return {
+            effects.SendReports: links.send_reports,
             effects.SendUpstream: links.send_upstream,
             effects.SendToDaemon: links.send_to_daemon,
             effects.CloseDaemon: links.close_daemon,

@@ -60,6 +60,11 @@ class Links:
         if self._upstream is not None and self._upstream[0] == effect.connection:
             self._upstream[1].send(effect.payload, effect.number)
 
+    def send_reports(self, effect: effects.SendReports) -> None:
+        """Send the server reports; if that connection is gone, nothing."""
+        if self._upstream is not None and self._upstream[0] == effect.connection:
+            self._upstream[1].send_reports(effect.payloads, effect.number)
+
     def answer_server(self, payload: bytes) -> None:
         """Send the server what does not wait for a commit."""
         if self._upstream is not None:

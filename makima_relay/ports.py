@@ -72,3 +72,9 @@ class UpstreamLink(Link, Protocol):
 
         :param number: its place in the outbox, if the engine wants to be told when the server has it.
         """
+
+    def send_reports(self, payloads: Sequence[bytes], number: int) -> None:
+        """Send text messages, of which the engine wants to be told when the server has them.
+
+        :param number: the place in the outbox of the last.
+        """

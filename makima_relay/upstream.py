@@ -7,6 +7,7 @@ after reports it sends a ping, and the pong to it proves that the server's WebSo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -75,13 +76,18 @@ class Upstream:
 
     def send(self, payload: bytes, number: int | None) -> None:
         """See :meth:`makima_relay.ports.UpstreamLink.send`."""
+        if number is not None:
+            self.send_reports((payload,), number)
+        elif self._link is not None:
+            self._link.send_text(payload)
+
+    def send_reports(self, payloads: Sequence[bytes], number: int) -> None:
+        """See :meth:`makima_relay.ports.UpstreamLink.send_reports`."""
         if self._link is None:
             return
-        self._link.send_text(payload)
-        if number is None:
-            return
+        self._link.send_texts(payloads)
         self._last_sent = number
-        self._unproven += len(payload)
+        self._unproven += sum(map(len, payloads))
         if self._unproven >= PROOF_SIZE:
             self._ask_for_proof()
         elif self._proof_timer is None:

@@ -99,7 +99,7 @@ class EngineTestCase(SynchronousTestCase):
     def report(self, connection: int, type_: str, **members: Any) -> bytes:
         """Have a daemon report."""
         payload = message(type_, **members)
-        self.engine.report_received(connection, read_report(payload))
+        self.engine.reports_received(connection, [read_report(payload)])
         return payload
 
     def run_task(self, task_id: str, connection: int) -> None:

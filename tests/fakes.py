@@ -144,6 +144,11 @@ class RecordingUpstream(RecordingLink):
         """Note it."""
         self.notes.append((self.name, payload, number))
 
+    def send_reports(self, payloads: Sequence[bytes], number: int) -> None:
+        """Note each."""
+        for place, payload in enumerate(payloads, number - len(payloads) + 1):
+            self.send(payload, place)
+
 
 @attrs.frozen
 class Port:

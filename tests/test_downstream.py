@@ -154,6 +154,19 @@ class RefusalTests(DownstreamTestCase):
         peer.send("authenticate", **HELLO)
         self.assert_sent_away(peer, 4400, "invalid_message")
 
+    def test_in_one_read_what_follows_the_tenth_invalid_message_is_not_looked_at(self) -> None:
+        """What goes before it counts, in its order."""
+        server = self.go_live()
+        server.take()
+        peer = self.join()
+        payloads = [b'{"type":"one"}', *[b"{"] * 9, b'{"type":"two"}', b"[]", b'{"type":"three"}', b"{}"]
+        peer.deliver(b"".join(encode_frame(TEXT, payload, masked=True) for payload in payloads))
+        self.assertEqual([each["type"] for each in server.take_messages()], ["one", "two"])
+        *errors, close = peer.take()
+        self.assertEqual(
+            ([each.message["code"] for each in errors], close.close_code), (["invalid_message"] * 10, 4400)
+        )
+
     def test_a_second_connection_of_a_machine_closes_the_first_with_4409(self) -> None:
         """4409 for the older one; its tasks pass to the newer one."""
         server = self.go_live()

@@ -283,7 +283,7 @@ class BreakTests(EngineTestCase):
 
     def test_the_relay_is_told_once_and_does_nothing_more(self) -> None:
         """Nothing is sent, nothing is tried again, later trouble is the same trouble."""
-        self.engine.report_received(self.daemon, read_report(message("taskOutput", taskId="unknown")))
+        self.engine.reports_received(self.daemon, [read_report(message("taskOutput", taskId="unknown"))])
         error = ValueError("damaged")
         self.under_way.fails(error)
         self.assertEqual([failure.value for failure in self.broken], [error])

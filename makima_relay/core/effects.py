@@ -7,6 +7,8 @@ before any later effect becomes visible to a peer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from makima_relay.core.journal import Entry
@@ -142,6 +144,18 @@ class SendHeartbeat(Effect, frozen=True):
     """Tell the server up one upstream connection which tasks are at work when it is sent; if that is gone, nothing."""
 
     connection: int
+
+
+class SendReports(Effect, frozen=True):
+    """Send reports up one upstream connection, each as one text message; if that is gone, nothing.
+
+    :ivar payloads: the reports, oldest first.
+    :ivar number: the place in the outbox of the last; the others are right before it.
+    """
+
+    connection: int
+    payloads: Sequence[bytes]
+    number: int
 
 
 class SendMore(Effect, frozen=True):

@@ -6,7 +6,7 @@ read until there is room again. Nothing is dropped (``protocol.md``, *Nothing is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Final
 
@@ -66,10 +66,13 @@ class Flow:
 
     # -------------------------------------------------------------------------------------------------- sending
 
-    def report_added(self, number: int, payload: bytes) -> None:
-        """Send the report that was added last, if it is its turn."""
-        if self.upstream is not None and not self._congested and self._outbox.take_latest():
-            self._note(effects.SendUpstream(self.upstream, payload, number))
+    def reports_added(self, number: int, payloads: Sequence[bytes]) -> None:
+        """Send the reports that were added last, if it is their turn.
+
+        :param number: the number of the last.
+        """
+        if self.upstream is not None and not self._congested and self._outbox.take_latest(len(payloads)):
+            self._send(self.upstream, payloads, number)
 
     def send_on(self) -> None:
         """Send the next piece of what waits."""
@@ -80,8 +83,7 @@ class Flow:
             self._loading = True
             self._note(effects.LoadReports(self.upstream, *page, PAGE))
             return
-        for number, payload in self._outbox.take(PIECE):
-            self._note(effects.SendUpstream(self.upstream, payload, number))
+        self._send_runs(self.upstream, self._outbox.take(PIECE))
         if self._outbox.has_more:
             self._note(effects.SendMore(self.upstream))
 
@@ -95,12 +97,30 @@ class Flow:
         if connection != self.upstream:
             return
         self._loading = False
-        for number, payload in reports:
-            if number > self._outbox.acknowledged_up_to:
-                self._note(effects.SendUpstream(connection, payload, number))
+        known = self._outbox.acknowledged_up_to
+        self._send_runs(connection, (report for report in reports if report[0] > known))
         self._outbox.page_sent(reports, up_to)
         if self._outbox.has_more:
             self._note(effects.SendMore(connection))
+
+    def _send_runs(self, connection: int, reports: Iterable[tuple[int, bytes]]) -> None:
+        """Send reports of ascending numbers: together where none is missing between them."""
+        run: list[bytes] = []
+        last = 0
+        for number, payload in reports:
+            if run and number != last + 1:
+                self._send(connection, run, last)
+                run = []
+            run.append(payload)
+            last = number
+        if run:
+            self._send(connection, run, last)
+
+    def _send(self, connection: int, payloads: Sequence[bytes], number: int) -> None:
+        if len(payloads) == 1:
+            self._note(effects.SendUpstream(connection, payloads[0], number))
+        else:
+            self._note(effects.SendReports(connection, payloads, number))
 
     # -------------------------------------------------------------------------------------------------- holding
 

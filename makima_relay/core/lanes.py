@@ -44,6 +44,10 @@ class Lanes(Generic[MessageT]):
         """The number of the message that waits longest, if one does."""
         return min((queue[0][0] for queue in self._waiting.values()), default=None)
 
+    def is_clear(self, lane: Hashable) -> bool:
+        """Whether nothing waits in a lane."""
+        return lane not in self._waiting
+
     def passes(self, lane: Hashable, task_id: str | None, message: MessageT, size: int = 0) -> bool:
         """Whether a message can be acted on now; if not, it waits in its lane.
 

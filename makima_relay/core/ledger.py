@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 from makima_relay.core.tasks import Task, TaskStatus
@@ -26,6 +27,8 @@ class Ledger:
         self._next_key = next_key
         self.total_finished = total_finished
         self._unfinished: dict[str, Task] = {}
+        #: Finds a task that is not finished, by its id; at once, because each report asks.
+        self.unfinished: Callable[[str], Task | None] = self._unfinished.get
         self._finished: OrderedDict[str, Task] = OrderedDict()
         self._at_work: dict[str, None] = {}
         self._queue: list[tuple[int, str]] = []

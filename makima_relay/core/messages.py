@@ -7,6 +7,7 @@ It never re-encodes what is relayed: every message that may be passed on keeps i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -31,7 +32,7 @@ DEFAULT_SLOTS: Final = 10
 # ---------------------------------------------------------------------------------------------------- what is read
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, gc=False):
     """daemon -> server: relayed as it is.
 
     :ivar payload: the bytes that came, and that go on.
@@ -123,21 +124,31 @@ ServerMessage = Spawn | Command | Authenticated | ServerError
 # --------------------------------------------------------------------------------------------------------- spelling
 
 
-class _FoldedTypes(dict[str, str]):
-    """Folded types by spelling; peers choose the spellings, so it forgets all when it has seen too many."""
+_V = TypeVar("_V")
+
+
+class _BySpelling(dict[str, _V]):
+    """What a type stands for, by its spelling; peers choose the spellings, so it forgets all when it has seen too many.
+
+    :param meaning: tells it of a folded type.
+    """
 
     MOST: Final = 1_024
 
-    def __missing__(self, spelling: str) -> str:
+    def __init__(self, meaning: Callable[[str], _V]) -> None:
+        super().__init__()
+        self._meaning = meaning
+
+    def __missing__(self, spelling: str) -> _V:
         if len(self) >= self.MOST:
             self.clear()
-        word = folded(spelling)
+        meant = self._meaning(folded(spelling))
         if len(spelling) <= LONGEST_NAME:
-            self[spelling] = word
-        return word
+            self[spelling] = meant
+        return meant
 
 
-_folded_types = _FoldedTypes()
+_folded_types = _BySpelling(str)
 
 _STATUS_WORDS: dict[str, TaskStatus] = {
     "running": TaskStatus.RUNNING,
@@ -155,7 +166,7 @@ _WITHDRAWING = frozenset({"interrupttask", "canceltask", "killtask"})
 _TaskId = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_TASK_ID)]
 
 
-class _Envelope(msgspec.Struct):
+class _Envelope(msgspec.Struct, gc=False):
     """The members that decide a message's way, when they are as they should be: the fast reading."""
 
     type: Annotated[str, msgspec.Meta(min_length=1)]
@@ -183,7 +194,7 @@ def read_report(payload: bytes) -> DaemonMessage:
         envelope = _decode_envelope(payload)
     except UNREADABLE:
         return _read_report_carefully(payload)
-    reader = _REPORT_READERS.get(_folded_types[envelope.type])
+    reader = _report_readers[envelope.type]
     if reader is None:
         return Report(payload, envelope.taskId or envelope.task_id)
     return reader(payload, Members(payload))
@@ -237,6 +248,7 @@ _REPORT_READERS = {
     "taskstatuschange": _read_status_change,
     "authenticate": _refuse_second_hello,
 }
+_report_readers = _BySpelling(_REPORT_READERS.get)
 
 
 def read_command(payload: bytes) -> ServerMessage:

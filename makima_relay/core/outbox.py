@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, count, islice, repeat
 from typing import Final
 
 import msgspec
@@ -90,12 +90,22 @@ class Outbox:
         :param kept: whether it goes into the database at once.
         :return: its number.
         """
-        self._last = number = self._last + 1
-        self._waiting.append((number, payload, now))
-        self.memory += len(payload)
+        number = self.add_all((payload,), now)
         if kept:
             self._last_kept = number
         return number
+
+    def add_all(self, payloads: Sequence[bytes], now: float) -> int:
+        """Put reports at the end.
+
+        :param now: when they came, in monotonic seconds.
+        :return: the number of the last.
+        """
+        first = self._last + 1
+        self._last += len(payloads)
+        self._waiting.extend(zip(count(first), payloads, repeat(now)))
+        self.memory += sum(map(len, payloads))
+        return self._last
 
     # -------------------------------------------------------------------------------------------------- sending
 
@@ -105,11 +115,12 @@ class Outbox:
         self._sent.clear()
         self._sent_up_to = self.acknowledged_up_to
 
-    def take_latest(self) -> bool:
-        """Count the report that was just added as sent, if it is its turn."""
-        if self._sent_up_to + 1 != self._last or not self._waiting:
+    def take_latest(self, number: int = 1) -> bool:
+        """Count the reports that were just added, so many, as sent, if it is their turn."""
+        if self._sent_up_to + number != self._last or len(self._waiting) != number:
             return False
-        self._sent.append(self._waiting.popleft())
+        self._sent.extend(self._waiting)
+        self._waiting.clear()
         self._sent_up_to = self._last
         return True
 
@@ -176,11 +187,14 @@ class Outbox:
 
     def _drop_front(self, up_to: int, enough: int = -1) -> None:
         """Take reports out of memory, oldest first, up to a number or until there are few enough bytes."""
+        most = up_to - self._on_disk_up_to
+        left, memory = most, self.memory
         for row in (self._sent, self._waiting):
-            while row and row[0][0] <= up_to and self.memory > enough:
-                number, payload, _ = row.popleft()
-                self.memory -= len(payload)
-                self._on_disk_up_to = number
+            while row and left > 0 and memory > enough:
+                memory -= len(row.popleft()[1])
+                left -= 1
+        self.memory = memory
+        self._on_disk_up_to += most - left
 
     # -------------------------------------------------------------------------------------------------- keeping
 

@@ -340,24 +340,33 @@ class Relay:
         """A daemon's connection is gone."""
         self._presence.lost(connection, reason, now)
 
-    def report_received(self, connection: int, report: DaemonMessage, now: float) -> _Effects:
-        """A daemon sent a message.
+    def reports_received(self, connection: int, reports: Sequence[DaemonMessage], now: float) -> _Effects:
+        """A daemon sent messages.
 
         Messages of a connection that is being closed count as long as they come.
         """
         daemon = self._presence.heard_from(connection, now)
         if daemon is None:
             return []
-        task_id = None if type(report) is Heartbeat else report.task_id  # type: ignore[union-attr]
-        if self._lanes.passes(daemon.daemon_id, task_id, (connection, daemon, report), _weight(report)):
-            self._reports.received(connection, daemon, report, now)
-        else:
-            self._let_wait()
+        place = 0
+        while place < len(reports):
+            if self._lanes.is_clear(daemon.daemon_id):
+                place = self._reports.relay_steady(daemon, reports, place, now)
+            if place < len(reports):
+                self._report_received(connection, daemon, reports[place], now)
+                place += 1
         if now >= self._look_at_outbox_at:
             self._look_at_outbox(now)
         if daemon.connection == connection and self._state.flow.hold_if_needed(connection):
             daemon.held = True
         return self._state.take_effects()
+
+    def _report_received(self, connection: int, daemon: Daemon, report: DaemonMessage, now: float) -> None:
+        task_id = None if type(report) is Heartbeat else report.task_id  # type: ignore[union-attr]
+        if self._lanes.passes(daemon.daemon_id, task_id, (connection, daemon, report), _weight(report)):
+            self._reports.received(connection, daemon, report, now)
+        else:
+            self._let_wait()
 
     def _look_at_outbox(self, now: float) -> None:
         """Have reports kept that have waited long enough: what many daemons send at once may hold up the timers."""

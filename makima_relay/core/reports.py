@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 from makima_relay.core import effects
 from makima_relay.core.fleet import Daemon
 from makima_relay.core.losses import Losses
@@ -39,6 +42,26 @@ class Reports:
             self._heartbeat(connection, daemon, report, now)  # type: ignore[arg-type]
         else:
             self._decisive(connection, daemon, report, now)  # type: ignore[arg-type]
+
+    def relay_steady(self, daemon: Daemon, reports: Sequence[DaemonMessage], place: int, now: float) -> int:
+        """Relay reports that change nothing, from a place on, up to the first that may change something.
+
+        :return: the place of that.
+        """
+        unfinished = self._state.ledger.unfinished
+        daemon_id = daemon.daemon_id
+        steady: list[bytes] = []
+        for report in itertools.islice(reports, place, None):
+            if type(report) is not Report:
+                break
+            if report.task_id is not None:
+                task = unfinished(report.task_id)
+                if task is None or task.status is not TaskStatus.RUNNING or task.daemon_id != daemon_id:
+                    break
+            steady.append(report.payload)
+        if steady:
+            self._state.relay_reports(steady, now)
+        return place + len(steady)
 
     def _plain(self, connection: int, daemon: Daemon, report: Report, now: float) -> None:
         if report.task_id is not None:

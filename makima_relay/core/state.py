@@ -7,7 +7,7 @@ A move changes the memory at once and notes what has to be done outside. Nothing
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -141,7 +141,11 @@ class State:
         number = self.outbox.add(payload, now, kept=kept)
         if kept:
             self.note(effects.KeepReport(number, payload))
-        self.flow.report_added(number, payload)
+        self.flow.reports_added(number, [payload])
+
+    def relay_reports(self, payloads: Sequence[bytes], now: float) -> None:
+        """Send reports to the server that need not survive a crash, now or as soon as it is there again."""
+        self.flow.reports_added(self.outbox.add_all(payloads, now), payloads)
 
     def keep_reports(self) -> None:
         """Have the reports that the server may not have survive whatever happens to the relay."""

@@ -70,7 +70,7 @@ class RelayTestCase(SynchronousTestCase):
 
     def report(self, connection: int, payload: bytes, now: float = NOW) -> list[Effect]:
         """Have a daemon send a message, and the store answer if it is asked."""
-        return self.with_answers(self.relay.report_received(connection, read_report(payload), now), now)
+        return self.with_answers(self.relay.reports_received(connection, [read_report(payload)], now), now)
 
     def with_answers(self, decided: Sequence[Effect], now: float) -> list[Effect]:
         """Effects in which each question to the store has been replaced by what came of its answer."""

@@ -9,6 +9,7 @@ from makima_relay.core.effects import (
     RecallTasks,
     ReleaseDaemon,
     SendMore,
+    SendReports,
     SendUpstream,
 )
 from makima_relay.core.flow import PAGE, PIECE
@@ -39,7 +40,7 @@ class CongestionTests(RelayTestCase):
         self.assertEqual(self.report(1, second), [])
         self.assertEqual(self.report(2, wire("heartbeat")), [HoldDaemon(2)])
         decided = self.relay.upstream_drained()
-        expected = [*relayed(first), *relayed(second, 2), ReleaseDaemon(1), ReleaseDaemon(2)]
+        expected = [SendReports(SERVER, [first, second], 2), ReleaseDaemon(1), ReleaseDaemon(2)]
         self.assertEqual(decided, expected)
         third = wire("news", n=3)
         self.assertEqual(self.report(1, third), relayed(third, 3))
@@ -111,10 +112,10 @@ class PieceTests(RelayTestCase):
         for payload in large:
             self.report(1, payload)
         decided = self.relay.upstream_ready(SERVER, NOW)[2:]
-        self.assertEqual(decided, [*relayed(large[0]), *relayed(large[1], 2), SendMore(SERVER)])
+        self.assertEqual(decided, [SendReports(SERVER, large[:2], 2), SendMore(SERVER)])
         fresh = wire("news", n=9)
         self.assertEqual(self.report(1, fresh), [])
-        self.assertEqual(self.relay.more_wanted(SERVER), [*relayed(large[2], 3), *relayed(fresh, 4)])
+        self.assertEqual(self.relay.more_wanted(SERVER), [SendReports(SERVER, [large[2], fresh], 4)])
 
     def test_pieces_for_a_connection_that_is_gone_are_not_sent(self) -> None:
         """Neither from memory nor from the database."""
@@ -180,7 +181,8 @@ class FullTests(RelayTestCase):
         self.relay.time_passed(NOW + 2, AT + 2)
         self.assertEqual(self.fill(900, 1, 2), [HoldDaemon(1)])
         self.assertFalse(self.relay.has_room_for_reports)
-        self.assertEqual(len(of_kind(self.relay.upstream_ready(SERVER, NOW), SendUpstream)), 4)
+        (sent,) = of_kind(self.relay.upstream_ready(SERVER, NOW), SendReports)
+        self.assertEqual((len(sent.payloads), sent.number), (4, 4))
         self.assertEqual(of_kind(self.relay.acknowledged(1), ReleaseDaemon), [])
         self.assertEqual(of_kind(self.relay.acknowledged(2), ReleaseDaemon), [ReleaseDaemon(1)])
 

@@ -159,7 +159,7 @@ class RelayMachine(RuleBasedStateMachine):
         daemon = self.world.daemon_on(connection)
         if daemon.connection == connection:
             daemon.last_seen = self.world.now
-        self.world.told(self.world.relay.report_received(connection, read_report(payload), self.world.now))
+        self.world.told(self.world.relay.reports_received(connection, [read_report(payload)], self.world.now))
 
     @precondition(lambda self: self.live())
     @rule(choice=choices, times=st.sampled_from([0, 1, 9]))

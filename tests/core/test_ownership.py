@@ -161,7 +161,7 @@ class AdoptionTests(ReportTestCase):
     def test_it_is_recorded_as_running_there_and_relayed(self) -> None:
         """Once the store does not know it either."""
         payload = wire("taskOutput", taskId="new")
-        self.assertEqual(self.relay.report_received(1, read_report(payload), NOW), [RecallTasks(("new",))])
+        self.assertEqual(self.relay.reports_received(1, [read_report(payload)], NOW), [RecallTasks(("new",))])
         expected = [SaveTask(self.adopted("new", 2), AT), *relayed(payload)]
         self.assertEqual(self.relay.tasks_recalled(("new",), [], NOW), expected)
 
@@ -201,7 +201,7 @@ class AdoptionTests(ReportTestCase):
     def test_one_whose_daemon_left_before_the_store_answered_is_orphaned(self) -> None:
         """Its report is relayed all the same, and the daemon may return for it as for any other task."""
         payload = wire("taskOutput", taskId="new")
-        self.relay.report_received(1, read_report(payload), NOW)
+        self.relay.reports_received(1, [read_report(payload)], NOW)
         self.relay.daemon_lost(1, "gone", NOW)
         decided = self.relay.tasks_recalled(("new",), [], NOW)
         self.assertEqual(of_kind(decided, SendUpstream), relayed(payload))
@@ -214,7 +214,7 @@ class AdoptionTests(ReportTestCase):
         """Though nothing of it was remembered when it left; it holds the task as if it had never been away."""
         other = self.join("m2", capacity=1)
         payload = wire("taskOutput", taskId="new")
-        self.relay.report_received(other, read_report(payload), NOW)
+        self.relay.reports_received(other, [read_report(payload)], NOW)
         self.relay.daemon_lost(other, "gone", NOW)
         self.relay.tasks_recalled(("new",), [], NOW)
         again = self.join("m2", capacity=1)

@@ -59,7 +59,7 @@ class PlainReportTests(ReportTestCase):
         self.relay.daemon_lost(1, "gone", NOW)
         for connection in (1, 7):
             report = read_report(wire("taskOutput", taskId="t1"))
-            self.assertEqual(self.relay.report_received(connection, report, NOW), [])
+            self.assertEqual(self.relay.reports_received(connection, [report], NOW), [])
             self.assertEqual(self.relay.invalid_report_received(connection, "no", NOW), [])
             self.assertEqual(self.relay.daemon_seen(connection, NOW), [])
 
@@ -186,8 +186,8 @@ class LateReportTests(ReportTestCase):
         """The store is asked, and what was said goes on when it has answered, in order."""
         finished = task("old", 77, status=TaskStatus.FAILED, daemon_id=D1, attempts=3, finished_at=AT)
         late, other = wire("taskComplete", taskId="old", success=True), wire("taskOutput", taskId="t1")
-        self.assertEqual(self.relay.report_received(1, read_report(late), NOW), [RecallTasks(("old",))])
-        self.assertEqual(self.relay.report_received(1, read_report(other), NOW), [])
+        self.assertEqual(self.relay.reports_received(1, [read_report(late)], NOW), [RecallTasks(("old",))])
+        self.assertEqual(self.relay.reports_received(1, [read_report(other)], NOW), [])
         decided = self.relay.tasks_recalled(("old",), [finished], NOW)
         self.assertEqual(decided, [*relayed(late), SaveTask(RUNNING, AT), *relayed(other, 2)])
         self.assertEqual((self.known("old"), self.relay.total_finished), (finished, 0))

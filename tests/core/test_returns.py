@@ -137,9 +137,9 @@ class ReturnTests(LossTestCase):
 
     def test_a_report_of_the_lost_connection_shows_nothing_on_the_new_one(self) -> None:
         """It had to wait for the store; what the daemon said before it was lost is no word of today."""
-        self.relay.report_received(1, read_report(wire("taskOutput", taskId="new")), NOW)
+        self.relay.reports_received(1, [read_report(wire("taskOutput", taskId="new"))], NOW)
         late = wire("taskOutput", taskId="t1")
-        self.relay.report_received(1, read_report(late), NOW)
+        self.relay.reports_received(1, [read_report(late)], NOW)
         self.lose()
         again = self.join()
         decided = self.relay.tasks_recalled(("new",), [], NOW)
@@ -150,11 +150,11 @@ class ReturnTests(LossTestCase):
     def test_reports_keep_their_order_over_a_return(self) -> None:
         """One that waits for the store on the lost connection goes before one that comes on the new connection."""
         unknown, first, second = wire("taskOutput", taskId="new"), wire("news", n=1), wire("news", n=2)
-        self.relay.report_received(1, read_report(unknown), NOW)
-        self.relay.report_received(1, read_report(first), NOW)
+        self.relay.reports_received(1, [read_report(unknown)], NOW)
+        self.relay.reports_received(1, [read_report(first)], NOW)
         self.lose()
         again = self.join()
-        decided = self.relay.report_received(again, read_report(second), NOW)
+        decided = self.relay.reports_received(again, [read_report(second)], NOW)
         decided += self.relay.tasks_recalled(("new",), [], NOW)
         sent = [each.payload for each in decided if isinstance(each, SendUpstream)]
         self.assertEqual(sent, [unknown, first, second])

@@ -24,6 +24,7 @@ from makima_relay.core.effects import (
     RecallTasks,
     SaveTask,
     SendMore,
+    SendReports,
     SendToDaemon,
     SendUpstream,
 )
@@ -177,6 +178,9 @@ class World:
         match effect:
             case SendToDaemon(connection, payload) if connection in self.links and payload in self.spawned:
                 self._spawn_arrives(self.daemon_on(connection), self.spawned[payload])
+            case SendReports(connection, payloads, number) if connection == self.upstream:
+                for place, payload in enumerate(payloads, number - len(payloads) + 1):
+                    self._perform(SendUpstream(connection, payload, place))
             case SendUpstream(connection, payload, int(number)) if connection == self.upstream:
                 assert not self.in_flight or number > self.in_flight[-1][0], "out of order"
                 store = self.queue.store
