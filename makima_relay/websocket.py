@@ -19,6 +19,7 @@ from autobahn.websocket.compress import (
 )
 from OpenSSL import SSL
 from service_identity import VerificationError
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
@@ -182,7 +183,10 @@ class WebSocketEnd(FastFrames):
 
         :param size: bytes that may wait in the transport before that; it is also what is read at a time.
         """
-        socket_of(self.transport).bufferSize = size  # type: ignore[attr-defined]
+        socket = socket_of(self.transport)
+        socket.bufferSize = size
+        # Bytes that Twisted sends in one turn of the reactor, in which many daemons may have brought more.
+        socket.SEND_LIMIT = max(size, FileDescriptor.SEND_LIMIT)
 
     def _now_congested(self) -> None:
         self._congested = True

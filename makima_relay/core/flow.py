@@ -1,7 +1,8 @@
 """How reports flow to the server: in order, in bounded pieces, and no faster than they can go on.
 
-When the server does not keep up, or the outbox is full, each daemon is held when it next sends something: it is not
-read until there is room again. Nothing is dropped (``protocol.md``, *Nothing is lost*).
+When the server does not keep up, or what waits in memory is not sent yet, or the outbox is full, each daemon is held
+when it next sends something: it is not read until there is room again. Nothing is dropped (``protocol.md``, *Nothing is
+lost*).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from makima_relay.core import effects
 from makima_relay.core.outbox import MEMORY_LIMIT, Outbox
 
 #: Bytes of backlog that are sent in one piece, and that are read back from the database at a time.
-PIECE: Final = 256 << 10
+PIECE: Final = 1 << 20
 PAGE: Final = 1 << 20
 #: Daemons that are released at a time: what all have in their sockets would be read in one turn of the reactor.
 _RELEASED_AT_A_TIME: Final = 32
@@ -37,6 +38,7 @@ class Flow:
         self._note = note
         self._congested = False
         self._loading = False
+        self._behind = False
         self.upstream: int | None = None
         self._releasing = False
         self.waiting = 0
@@ -45,13 +47,13 @@ class Flow:
     def upstream_ready(self, connection: int) -> None:
         """A new connection has been sent nothing yet; :meth:`send_on` begins."""
         self.upstream = connection
-        self._congested = self._loading = False
+        self._congested = self._loading = self._behind = False
         self._outbox.begin()
 
     def upstream_lost(self) -> None:
         """Nothing can be sent; what comes is kept."""
         self.upstream = None
-        self._congested = self._loading = False
+        self._congested = self._loading = self._behind = False
         self.release()
 
     def congested(self) -> None:
@@ -80,12 +82,16 @@ class Flow:
             return
         page = self._outbox.next_page()
         if page is not None:
-            self._loading = True
+            self._loading, self._behind = True, False
             self._note(effects.LoadReports(self.upstream, *page, PAGE))
             return
         self._send_runs(self.upstream, self._outbox.take(PIECE))
-        if self._outbox.has_more:
+        # Daemons together can send more in each turn of the reactor than a piece: then it would never catch up.
+        self._behind = self._outbox.has_more
+        if self._behind:
             self._note(effects.SendMore(self.upstream))
+        else:
+            self.release()
 
     def loaded(self, connection: int, reports: Sequence[tuple[int, bytes]], up_to: int) -> None:
         """Send what was read back.
@@ -134,7 +140,7 @@ class Flow:
 
         :return: whether it is held.
         """
-        if not self._congested and self.has_room:
+        if not self._congested and not self._behind and self.has_room:
             return False
         if connection not in self.held:
             self.held[connection] = None
@@ -164,5 +170,6 @@ class Flow:
     @property
     def _has_much_room(self) -> bool:
         outbox = self._outbox
-        in_memory = outbox.memory + self.waiting
-        return not self._congested and in_memory <= MEMORY_LIMIT // 2 and outbox.disk <= self._limit * 0.9
+        if self._congested or self._behind:
+            return False
+        return outbox.memory + self.waiting <= MEMORY_LIMIT // 2 and outbox.disk <= self._limit * 0.9
