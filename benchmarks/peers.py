@@ -204,9 +204,7 @@ class Server:
 
         :return: the port.
         """
-        self._listening = await asyncio.get_running_loop().create_server(
-            lambda: ServerPeer(self), "127.0.0.1", port
-        )
+        self._listening = await asyncio.get_running_loop().create_server(lambda: ServerPeer(self), "127.0.0.1", port)
         return int(self._listening.sockets[0].getsockname()[1])
 
     def leave(self) -> None:
