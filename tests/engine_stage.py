@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -66,6 +66,11 @@ class _UpstreamLink(_Link):
     def send(self, payload: bytes, number: int | None) -> None:
         """Write it down."""
         self._sent(payload, number)
+
+    def send_reports(self, payloads: Sequence[bytes], number: int) -> None:
+        """Write them down."""
+        for place, payload in enumerate(payloads, number - len(payloads) + 1):
+            self._sent(payload, place)
 
 
 def nothing(name: str) -> None:
@@ -187,7 +192,7 @@ class EngineStage(Stage):
         self.settle()
 
     def report_received(self, connection: int, report: DaemonMessage) -> None:
-        self.engine.report_received(connection, report)
+        self.engine.reports_received(connection, [report])
         self.settle()
 
     def cancel_requested(self, task_id: str) -> None:

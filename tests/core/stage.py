@@ -12,6 +12,7 @@ from makima_relay.core.effects import (
     RecallTasks,
     SendHeartbeat,
     SendMore,
+    SendReports,
     SendToDaemon,
     SendUpstream,
 )
@@ -111,6 +112,9 @@ class RelayStage(Stage):
                 self.sent_to_daemon(self._machines[connection], payload)
             case SendUpstream(connection, payload, number) if connection == self._upstream:
                 self.sent_to_server(payload, number)
+            case SendReports(connection, payloads, number) if connection == self._upstream:
+                for place, payload in enumerate(payloads, number - len(payloads) + 1):
+                    self.sent_to_server(payload, place)
             case SendHeartbeat(connection) if connection == self._upstream:
                 self.sent_to_server(self.relay.heartbeat(), None)
             case RecallTasks() | LoadReports() | SendMore():
@@ -187,7 +191,7 @@ class RelayStage(Stage):
         self._told(self.relay.daemon_lost(connection, "gone", self.now))
 
     def report_received(self, connection: int, report: DaemonMessage) -> None:
-        self._told(self.relay.report_received(connection, report, self.now))
+        self._told(self.relay.reports_received(connection, [report], self.now))
 
     def cancel_requested(self, task_id: str) -> None:
         self._told(self.relay.cancel_requested(task_id, self.now))

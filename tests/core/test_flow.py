@@ -154,7 +154,7 @@ class FullTests(RelayTestCase):
         self.start()
         self.join()
         report = read_report(wire("taskOutput", taskId="old", text="x" * MEMORY_LIMIT))
-        asked = self.relay.report_received(1, report, NOW)
+        asked = self.relay.reports_received(1, [report], NOW)
         self.assertEqual(asked, [RecallTasks(("old",)), HoldDaemon(1)])
         self.relay.upstream_ready(SERVER, NOW)
         decided = self.relay.tasks_recalled(["old"], [], NOW)
