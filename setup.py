@@ -8,6 +8,9 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "makima_relay/__init__.py").read_text()).group(1)
 
+#: What the benchmarks need, and what compares itself with the relay.
+BENCH = ["picows>=2.3,<3", "pygal>=3,<4", "uvloop>=0.21", "websockets>=14"]
+
 setup(
     name="makima-relay",
     version=VERSION,
@@ -39,7 +42,9 @@ setup(
         "werkzeug>=3,<4",
     ],
     extras_require={
+        "bench": BENCH,
         "dev": [
+            *BENCH,
             "coverage>=7.10",
             "hypothesis>=6.120",
             "mypy>=1.15",

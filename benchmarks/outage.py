@@ -9,22 +9,28 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sys
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import attrs
 
-from benchmarks.peers import Peer, Server, daemon, frame
-from benchmarks.relay import RelayUnderTest, relay
+from benchmarks import machine
+from benchmarks.load.daemons import Daemon, connect_many
+from benchmarks.load.frames import masked_frame
+from benchmarks.load.server import Server
+from benchmarks.runner import progress, run_once
+from benchmarks.subjects import RELAY, Running, running
 
 _DAEMONS = 20
 _TICK = 0.02
 _WARM_UP = 5.0
+#: Bytes that wait in a daemon when it is kept from sending.
+_FULL = 64 << 10
 
 
-class CountingServer(Server):
+class Arrivals:
     """Checks that each daemon's reports come in order, none left out.
 
     :ivar delivered: how many different ones came.
@@ -32,13 +38,14 @@ class CountingServer(Server):
     """
 
     def __init__(self) -> None:
-        super().__init__()
         self._last: dict[bytes, int] = {}
         self.delivered = 0
         self.repeated = 0
 
-    def report_came(self, payload: bytes) -> None:
+    def heard(self, payload: bytes) -> None:
         """Look at its number."""
+        if payload.startswith(b'{"type":"heartbeat"'):
+            return
         _, task, _, number, _ = payload.split(b"|", 4)
         due = self._last.get(task, 0) + 1
         if int(number) > due:
@@ -57,7 +64,7 @@ class Load:
     :ivar sent: how many they have sent so far.
     """
 
-    peers: list[Peer]
+    daemons: list[Daemon]
     rate: float
     sent: int = 0
 
@@ -65,19 +72,19 @@ class Load:
         """Send until cancelled; who was kept from sending by the relay catches up."""
         started = time.perf_counter()
         while True:
-            due = int((time.perf_counter() - started) * self.rate / len(self.peers)) - self.sent // len(self.peers)
-            for index, peer in enumerate(self.peers):
-                first = self.sent // len(self.peers) + 1
-                peer.transport.write(b"".join(_report(index, first + place) for place in range(due)))
-            self.sent += due * len(self.peers)
-            for peer in self.peers:
-                await peer.say(b"")
+            due = int((time.perf_counter() - started) * self.rate / len(self.daemons)) - self.sent // len(self.daemons)
+            for index, daemon in enumerate(self.daemons):
+                first = self.sent // len(self.daemons) + 1
+                daemon.write(b"".join(_report(index, first + place) for place in range(due)))
+            self.sent += due * len(self.daemons)
+            while any(daemon.transport.get_write_buffer_size() > _FULL for daemon in self.daemons):
+                await asyncio.sleep(_TICK)
             await asyncio.sleep(_TICK)
 
 
 def _report(index: int, number: int) -> bytes:
     text = '{"type":"taskOutput","taskId":"|%d|","n":"|%d|","output":"%s"}'
-    return frame((text % (index, number, "x" * 130)).encode(), mask=True)
+    return masked_frame((text % (index, number, "x" * 130)).encode())
 
 
 @attrs.define(kw_only=True)
@@ -107,69 +114,74 @@ def _sending(load: Load) -> Iterator[None]:
         task.cancel()
 
 
-async def _watch(under_test: RelayUnderTest, figures: Figures, seconds: float, say: str) -> None:
+async def _watch(under_test: Running, figures: Figures, seconds: float, say: str) -> None:
     until = time.perf_counter() + seconds
     while (left := until - time.perf_counter()) > 0:
-        figures.memory_peak = max(figures.memory_peak, under_test.rss())
+        figures.memory_peak = max(figures.memory_peak, _rss(under_test))
         figures.stored_peak = max(figures.stored_peak, under_test.stored())
-        shown = f"{say}: {left:4.0f} s left, memory {under_test.rss():.0f} MiB, stored {under_test.stored():.0f} MiB"
-        sys.stderr.write(f"\r{shown} \33[K")
+        shown = f"{say}: {left:4.0f} s left, memory {_rss(under_test):.0f} MiB, stored {under_test.stored():.0f} MiB"
+        progress(shown)
         await asyncio.sleep(min(left, 0.5))
 
 
-async def measure(kind: str, seconds: float, rate: float) -> Figures:
+async def measure(kind: str, seconds: float, rate: float, around: float = _WARM_UP) -> Figures:
     """Have one outage.
 
     :param kind: ``away`` or ``stalled``.
     :param seconds: how long it lasts.
     :param rate: reports a second, all daemons together.
+    :param around: seconds that are looked at before it, and afterwards.
     """
-    server, figures = CountingServer(), Figures()
-    async with relay(server, "--reconnect-max-delay", "1") as under_test:
-        await server.live.wait()
-        load = Load([await daemon(under_test.port, f"d{index}") for index in range(_DAEMONS)], rate)
+    arrivals, figures = Arrivals(), Figures()
+    server = Server(arrivals.heard)
+    await server.listen()
+    async with running(RELAY, server) as under_test:
+        load = Load(await connect_many(under_test.port, _DAEMONS), rate)
         with _sending(load):
-            await _watch(under_test, figures, _WARM_UP, "warming up")
-            figures.memory_before = figures.memory_peak = under_test.rss()
-            port = _take_away(server, kind)
+            await _watch(under_test, figures, around, "warming up")
+            figures.memory_before = figures.memory_peak = _rss(under_test)
+            _take_away(server, kind)
             await _watch(under_test, figures, seconds, f"server {kind}")
-            await _bring_back(server, kind, port)
-            await _drain(under_test, server, load, figures)
-            await _watch(under_test, figures, _WARM_UP, "afterwards")
-        while server.delivered < load.sent:
+            await _bring_back(server, kind)
+            await _drain(under_test, arrivals, load, figures)
+            await _watch(under_test, figures, around, "afterwards")
+        while arrivals.delivered < load.sent:
             await asyncio.sleep(0.01)
-        figures.sent, figures.delivered, figures.repeated = load.sent, server.delivered, server.repeated
-        figures.memory_after, figures.stored_after = under_test.rss(), under_test.stored()
+        figures.sent, figures.delivered, figures.repeated = load.sent, arrivals.delivered, arrivals.repeated
+        figures.memory_after, figures.stored_after = _rss(under_test), under_test.stored()
     return figures
 
 
-def _take_away(server: CountingServer, kind: str) -> int:
-    if kind == "stalled":
-        server.relay.transport.pause_reading()
-        return 0
-    port = int(server.relay.transport.get_extra_info("sockname")[1])
-    server.leave()
-    return port
+def _rss(under_test: Running) -> float:
+    """Its memory in MiB."""
+    return under_test.memory() / 1024
 
 
-async def _bring_back(server: CountingServer, kind: str, port: int) -> None:
+def _take_away(server: Server, kind: str) -> None:
     if kind == "stalled":
-        server.relay.transport.resume_reading()
+        server.relay.pause_reading()
     else:
-        await server.listen(port)
+        server.leave()
+
+
+async def _bring_back(server: Server, kind: str) -> None:
+    if kind == "stalled":
+        server.relay.resume_reading()
+    else:
+        await server.listen(server.port)
         await server.live.wait()
 
 
-async def _drain(under_test: RelayUnderTest, server: CountingServer, load: Load, figures: Figures) -> None:
+async def _drain(under_test: Running, arrivals: Arrivals, load: Load, figures: Figures) -> None:
     """Wait until no more is under way than in a tenth of a second comes anyway."""
-    before, sent, began = server.delivered, load.sent, time.perf_counter()
+    before, sent, began = arrivals.delivered, load.sent, time.perf_counter()
     figures.backlog = sent - before
-    while load.sent - server.delivered > load.rate / 10:
+    while load.sent - arrivals.delivered > load.rate / 10:
         await asyncio.sleep(0.01)
-        figures.memory_peak = max(figures.memory_peak, under_test.rss())
+        figures.memory_peak = max(figures.memory_peak, _rss(under_test))
     figures.drained_in = time.perf_counter() - began
     figures.sent_meanwhile = load.sent - sent
-    figures.drain_rate = (server.delivered - before) / figures.drained_in
+    figures.drain_rate = (arrivals.delivered - before) / figures.drained_in
 
 
 def main() -> None:
@@ -180,8 +192,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=5_000, help="reports a second, of 200 bytes, from 20 daemons")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    figures = asyncio.run(measure(arguments.kind, arguments.seconds, arguments.rate))
-    sys.stderr.write("\r\33[K")
+    os.sched_setaffinity(0, machine.cores()[1])
+    figures = run_once(lambda: measure(arguments.kind, arguments.seconds, arguments.rate))
+    progress("")
     if arguments.json:
         print(json.dumps(attrs.asdict(figures)))
         return

@@ -1,0 +1,1 @@
+"""Everything that is measured, a module each."""
