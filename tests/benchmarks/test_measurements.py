@@ -1,0 +1,85 @@
+"""All that measures, in its smallest form, against the real relay: so that nothing of it rots."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
+from unittest import SkipTest
+
+try:
+    import picows
+    import pygal
+    import uvloop
+except ImportError:
+    raise SkipTest("needs what the benchmarks need") from None
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks import BenchmarkError
+from benchmarks.__main__ import TABLE
+from benchmarks.measurements.curves import CURVES
+from benchmarks.measurements.reports import cost
+from benchmarks.model import Effort, Result, Sample
+from benchmarks.outage import measure
+from benchmarks.peers import node
+from benchmarks.plots import draw
+from benchmarks.runner import run_once
+from benchmarks.subjects import AUTOBAHN, DIRECT, HAPROXY, NODE, WEBSOCKETS, Command, Subject
+
+assert picows, pygal
+assert uvloop
+
+
+class MeasurementTests(SynchronousTestCase):
+    """They run, and find something out."""
+
+    def setUp(self) -> None:
+        """Have a directory."""
+        self.directory = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+        self.effort = Effort(0.001, self.directory)
+
+    def test_every_measurement_finds_out_all_that_it_shows(self) -> None:
+        """About the relay; of those that do the same with other numbers the first is enough."""
+        seen = set()
+        for measurement in TABLE:
+            run = measurement.rows(self.effort)[0].run
+            if run.func not in seen:
+                seen.add(run.func)
+                sample = run_once(run)
+                self.assertLessEqual({column.key for column in measurement.columns}, set(sample), measurement.name)
+                self.assertGreater(sample[measurement.columns[0].key], 0, measurement.name)
+
+    def test_peers_deliver_everything(self) -> None:
+        """Those that are here."""
+        peers = [AUTOBAHN, WEBSOCKETS, DIRECT, HAPROXY]
+        if node.is_fetched():
+            peers.append(NODE)
+        for peer in peers:
+            if peer.missing() is None:
+                self.assertGreater(run_once(partial(cost, peer, self.effort))["rate"], 0, peer.name)
+
+    def test_a_subject_that_does_not_start_is_told(self) -> None:
+        """With what it said."""
+        broken = Subject("broken", lambda place: Command(["sh", "-c", "echo no such luck; exit 3"]))
+        error = self.assertRaises(BenchmarkError, run_once, partial(cost, broken, self.effort))
+        self.assertIn("status 3", str(error))
+        self.assertIn("no such luck", str(error))
+
+    def test_an_outage_is_measured(self) -> None:
+        """All that is sent is delivered."""
+        figures = run_once(partial(measure, "away", 0.2, 500.0, around=0.1))
+        self.assertEqual(figures.delivered, figures.sent)
+        self.assertGreater(figures.sent, 0)
+
+    def test_curves_are_drawn(self) -> None:
+        """One line for each subject."""
+        curve = CURVES[0]
+        labels = [curve.label(subject, point) for subject in curve.subjects() for point in curve.points]
+        samples: dict[str, list[Sample]] = {label: [{"cost": 1.0 + index}] for index, label in enumerate(labels)}
+        drawn = draw(curve, Result(curve.measurement(), samples), self.directory).read_text()
+        self.assertIn("<svg", drawn)
+        for subject in curve.subjects():
+            self.assertIn(subject, drawn)
