@@ -15,6 +15,8 @@ Usage: ./setup.sh [--yes] [--force]        ask for the settings, write .env, ins
        ./setup.sh env [--yes] [--force]    ask for the settings and write .env, nothing else
        ./setup.sh demo [--keep]            install, and watch a server, a relay and two daemons at work
        ./setup.sh test [TEST...]           install with what the tests need, and run them under coverage
+       ./setup.sh bench [--quick] [...]    install with what the benchmarks need, and measure the relay beside others;
+                                           ./setup.sh bench --help lists what there is
 
   --yes, -y    ask nothing: take MAKIMA_SERVER_URL, MAKIMA_API_KEY and MAKIMA_AGENT_NAME (optional) from the
                environment, keep an .env that is there, start nothing
@@ -92,14 +94,15 @@ print(hashlib.sha256(b"\0".join([*files, sys.version.encode()])).hexdigest())
 PYTHON
 }
 
-# Installs the package, with the extras of $1 ("dev") or none, unless nothing has changed since.
+# Installs the package, with the extras of $1 ("bench", or "dev", which has them too) or none, unless nothing has
+# changed since.
 install() {
-  local extras=$1 stamp=$venv/.installed${1:+-$1} print log=$venv/install.log
+  local extras=$1 stamp=$venv/.installed${1:+-$1} print log=$venv/install.log stamps
   make_venv
   print=$(fingerprint)
-  if grep -qsxF "$print" "$stamp" || { [ -z "$extras" ] && grep -qsxF "$print" "$venv/.installed-dev"; }; then
-    return
-  fi
+  stamps=("$stamp" "$venv/.installed-dev")
+  [ -n "$extras" ] || stamps+=("$venv/.installed-bench")
+  grep -qsxF "$print" "${stamps[@]}" && return
   say "installing into .venv ..."
   SECONDS=0
   # A find of pip's own is worth no line; what it fetches is, so that one sees that it goes on.
@@ -261,6 +264,11 @@ case ${1:-} in
     shift
     run_tests "$@"
     exit
+    ;;
+  bench)
+    shift
+    install bench
+    exec "$venv/bin/python" -m benchmarks "$@"
     ;;
   env)
     only_env=yes

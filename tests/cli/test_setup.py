@@ -221,6 +221,18 @@ class InstallTests(SetupTestCase):
         self.assertRegex(lines[3], r"^installed in \d+ s$")
         self.assertEqual(lines[4:], ["makima-relay demo --keep"])
 
+    def test_the_benchmarks_are_run_with_their_arguments(self) -> None:
+        """After an installation with what they need, which serves the relay as well."""
+        (self.directory / "benchmarks").mkdir()
+        (self.directory / "benchmarks" / "__init__.py").touch()
+        self.add(self.directory / "benchmarks" / "__main__.py", "import sys\nprint('measured', *sys.argv[1:])\n")
+        result = self.run_setup("bench", "--quick")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(result.stdout.splitlines()[-1], "measured --quick")
+        self.assertEqual([line.split()[-1] for line in self.asked_of_pip()], [".[bench]"])
+        self.run_setup("demo")
+        self.assertEqual(len(self.asked_of_pip()), 1)
+
     def test_it_installs_again_only_when_something_has_changed(self) -> None:
         """A second start is fast."""
         self.run_setup("demo")
