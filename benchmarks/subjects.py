@@ -139,6 +139,8 @@ def _relay_environment(place: Place) -> dict[str, str]:
         "MAKIMA_RELAY_LISTEN": f"tcp:{place.port}:interface=127.0.0.1:backlog=1024",
         "MAKIMA_RELAY_MAX_DAEMONS": "20000",
         "MAKIMA_RELAY_RECONNECT_MAX_DELAY": "1",
+        # A checkout measures itself, whatever is installed.
+        "PYTHONPATH": str(_HERE.parent),
     }
 
 
@@ -152,8 +154,8 @@ def relay_command(place: Place, *before: str) -> Command:
 
 
 def _autobahn(place: Place) -> Command:
-    command = relay_command(place, sys.executable, "-m", "benchmarks.peers.autobahn_relay")
-    return attrs.evolve(command, environment={**command.environment, "PYTHONPATH": str(_HERE.parent)})
+    command = relay_command(place)
+    return attrs.evolve(command, environment={**command.environment, "MAKIMA_RELAY_FAST_FRAMES": "off"})
 
 
 def _websockets(place: Place) -> Command:
