@@ -139,12 +139,17 @@ class RelayMachine(RuleBasedStateMachine):
         self.report(connection, wire("heartbeat", activeTasks=None if listed is None else sorted(listed)))
 
     @precondition(lambda self: self.world.links)
-    @rule(choice=choices, task_id=st.just("its own") | task_ids, kind=reports)
-    def daemon_reports(self, choice: int, task_id: str, kind: tuple[str, dict[str, Any]]) -> None:
-        """On any connection that is read, also on one that is about to be closed; on a task of its own or on any."""
+    @rule(choice=choices, said=st.lists(st.tuples(st.just("its own") | task_ids, reports), min_size=1, max_size=4))
+    def daemon_reports(self, choice: int, said: list[tuple[str, tuple[str, dict[str, Any]]]]) -> None:
+        """On any connection that is read, also on one that is about to be closed; several reports in one read."""
         world = self.world
         connection = sorted(world.links)[choice % len(world.links)]
         daemon = world.daemon_on(connection)
+        self.report(connection, *(self.report_of(daemon, task_id, kind) for task_id, kind in said))
+
+    def report_of(self, daemon: ModelDaemon, task_id: str, kind: tuple[str, dict[str, Any]]) -> bytes:
+        """What a daemon says of a task of its own or of any, noted as owed to the server."""
+        world = self.world
         if task_id == "its own":
             task_id = min(daemon.tasks, default="t1")
         if kind[0] == "taskComplete":
@@ -152,14 +157,14 @@ class RelayMachine(RuleBasedStateMachine):
         payload = wire(kind[0], taskId=task_id, **kind[1], by=daemon.machine, n=world.number())
         world.owed[payload] = daemon.machine, task_id
         world.acted_on[payload] = world.now
-        self.report(connection, payload)
+        return payload
 
-    def report(self, connection: int, payload: bytes) -> None:
-        """Have a daemon send a message."""
+    def report(self, connection: int, *payloads: bytes) -> None:
+        """Have a daemon send messages, which are read together."""
         daemon = self.world.daemon_on(connection)
         if daemon.connection == connection:
             daemon.last_seen = self.world.now
-        self.world.told(self.world.relay.reports_received(connection, [read_report(payload)], self.world.now))
+        self.world.told(self.world.relay.reports_received(connection, list(map(read_report, payloads)), self.world.now))
 
     @precondition(lambda self: self.live())
     @rule(choice=choices, times=st.sampled_from([0, 1, 9]))
