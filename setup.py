@@ -50,7 +50,6 @@ setup(
             "mypy>=1.15",
             "mypy-zope>=1.0.9",
             "psutil>=6",
-            "pygal>=3,<4",
             "ruff>=0.9",
             "types-setuptools",
         ],

@@ -123,7 +123,7 @@ class ScreenTests(SynchronousTestCase):
             screen.show(moment(elapsed=elapsed))
         screen.show(moment(elapsed=31.0, relay=False, faults="kill for 2.0 s"))
         screen.close()
-        counts = "reports: 2,000 sent, 1,900 delivered, 100 behind  tasks: 7 done"
+        counts = "reports: 2,000 sent, 1,900 delivered, 100 under way or refused  tasks: 7 done"
         self.assertEqual(
             lines,
             [

@@ -236,11 +236,6 @@ class Ledger:
         return self._kills.before(proof.at) is not None or run.was_refused(number, proof)
 
     @property
-    def behind(self) -> int:
-        """How many reports were sent and are on their way, or lost."""
-        return self.reports.sent - self.reports.delivered
-
-    @property
     def settled(self) -> bool:
         """Whether nothing more is to come."""
         return not self.unfinished and all(

@@ -40,7 +40,8 @@ class Moment:
         behind = self.sent - self.delivered
         state = "up" if self.relay else "down"
         return (
-            f"{self.elapsed:6.1f} s  reports: {self.sent:,} sent, {self.delivered:,} delivered, {behind:,} behind  "
+            f"{self.elapsed:6.1f} s  reports: {self.sent:,} sent, {self.delivered:,} delivered, "
+            f"{behind:,} under way or refused  "
             f"tasks: {self.tasks:,} done  relay: {state}  {self.faults}"
         ).rstrip()
 
