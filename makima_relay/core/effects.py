@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from makima_relay.core.journal import Entry
-from makima_relay.core.tasks import Task
+from makima_relay.core.tasks import Task, TaskStatus
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -46,11 +46,13 @@ class SaveTask(Gate, frozen=True):
     :ivar task: the task.
     :ivar at: when it became so, in seconds since the epoch.
     :ivar message: its whole ``spawnTask``, the first time.
+    :ivar before: the status that it had until then; none for a task that is new to the store.
     """
 
     task: Task
     at: float
     message: bytes | None = None
+    before: TaskStatus | None = None
 
 
 class KeepReport(Gate, frozen=True):

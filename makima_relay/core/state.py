@@ -205,7 +205,7 @@ class State:
                 self.fleet.hold(holder, task.task_id)
         if message is not None:
             self._messages[task.task_id] = message
-        self.note(effects.SaveTask(task, self.wall(now), message))
+        self.note(effects.SaveTask(task, self.wall(now), message, None if before is None else before.status))
 
     def has_message(self, task: Task) -> bool:
         """Whether the task can be sent to a daemon (again)."""

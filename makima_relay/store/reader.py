@@ -20,6 +20,7 @@ _COLUMNS = """
 _UNFINISHED = "('pending', 'dispatched', 'running', 'orphaned')"
 #: SQLite takes a bounded number of parameters; this many ids are asked for at a time.
 _IDS_AT_A_TIME = 500
+_decode_changes = msgspec.json.Decoder(list[tuple[float, str, str | None, str | None]]).decode
 
 
 @attrs.frozen(kw_only=True)
@@ -194,7 +195,6 @@ def read_task(cursor: Any, task_id: str) -> tuple[TaskRow, list[TaskEvent]] | No
         return None
     task = found[0]
     daemon = cursor.execute("SELECT hostname FROM daemons WHERE daemon_id = ?", [task.daemon_id]).fetchone()
-    events = cursor.execute(
-        "SELECT at, status, daemon_id, error FROM task_events WHERE task = ? ORDER BY number", [task.key]
-    ).fetchall()
-    return TaskRow(task, None if daemon is None else daemon[0]), [TaskEvent(*row) for row in events]
+    rows = cursor.execute("SELECT changes FROM task_changes WHERE task = ? ORDER BY number", [task.key])
+    events = [TaskEvent(*change) for row in rows for change in _decode_changes(row[0])]
+    return TaskRow(task, None if daemon is None else daemon[0]), events

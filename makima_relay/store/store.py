@@ -19,7 +19,7 @@ from makima_relay.core.effects import Saved
 from makima_relay.core.state import Snapshot
 from makima_relay.core.tasks import Task
 from makima_relay.ports import StoreUnavailableError
-from makima_relay.store import database, reader, writer
+from makima_relay.store import database, reader, tasks_writer, writer
 from makima_relay.store.reader import Filter, TaskEvent, TaskRow
 
 _T = TypeVar("_T")
@@ -59,7 +59,7 @@ class SQLiteStore:
 
     def prune(self, finished_before: float, most: int) -> Deferred[int]:
         """See :meth:`makima_relay.housekeeping.PrunedStore.prune`."""
-        return self._write(writer.prune, finished_before, most)
+        return self._write(tasks_writer.prune, finished_before, most)
 
     def give_back_pages(self, most: int) -> Deferred[bool]:
         """See :meth:`makima_relay.housekeeping.PrunedStore.give_back_pages`."""

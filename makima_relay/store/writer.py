@@ -11,36 +11,14 @@ import msgspec
 
 from makima_relay.core import effects
 from makima_relay.core.journal import MOST_ENTRIES
-from makima_relay.core.tasks import Task
+from makima_relay.store.rows import write_rows
+from makima_relay.store.tasks_writer import orphan_tasks, write_tasks
 
-_SAVE_TASK = """
-    INSERT INTO tasks (key, position, task_id, name, status, daemon_id, attempts, tries,
-                       received_at, dispatched_at, started_at, finished_at, error)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (key) DO UPDATE SET
-        position = excluded.position, name = excluded.name, status = excluded.status,
-        daemon_id = excluded.daemon_id, attempts = excluded.attempts, tries = excluded.tries,
-        received_at = excluded.received_at, dispatched_at = excluded.dispatched_at,
-        started_at = excluded.started_at, finished_at = excluded.finished_at, error = excluded.error
-"""
 _SAVE_DAEMON = """
     INSERT INTO daemons (daemon_id, machine_id, hostname, draining, seen_at) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (daemon_id) DO UPDATE SET
         hostname = excluded.hostname, draining = excluded.draining, seen_at = excluded.seen_at
 """
-
-
-_NOTE_ORPHANS = (
-    "INSERT INTO task_events (task, at, status, daemon_id, error) "
-    "SELECT key, ?, 'orphaned', daemon_id, error FROM tasks WHERE status IN ('dispatched', 'running')"
-)
-_ORPHAN_TASKS = "UPDATE tasks SET status = 'orphaned' WHERE status IN ('dispatched', 'running')"
-_FORGET_TASK = (
-    "DELETE FROM commands WHERE task = ?",
-    "DELETE FROM task_events WHERE task = ?",
-    "DELETE FROM task_messages WHERE task = ?",
-    "DELETE FROM tasks WHERE key = ?",
-)
 
 
 def write(cursor: Any, batch: Sequence[effects.Saved]) -> None:
@@ -56,50 +34,14 @@ def write(cursor: Any, batch: Sequence[effects.Saved]) -> None:
     by_class: dict[type[effects.Saved], list[Any]] = defaultdict(list)
     for effect in batch:
         by_class[type(effect)].append(effect)
-    _orphan_tasks(cursor, by_class[effects.OrphanTasks])
-    _write_tasks(cursor, by_class[effects.SaveTask])
-    _write_commands(cursor, batch)
+    orphan_tasks(cursor, by_class[effects.OrphanTasks])
+    write_tasks(cursor, by_class[effects.SaveTask])
+    if effects.KeepCommand in by_class or effects.ForgetCommands in by_class:
+        _write_commands(cursor, batch)
     _write_reports(cursor, by_class[effects.KeepReport], by_class[effects.KeepReports])
     _forget_reports(cursor, by_class[effects.ForgetReports])
     _write_daemons(cursor, by_class[effects.SaveDaemon])
     _write_journal(cursor, by_class[effects.SaveEntry])
-
-
-def _row(task: Task) -> tuple[Any, ...]:
-    return (
-        task.key,
-        task.position,
-        task.task_id,
-        task.name,
-        task.status.value,
-        task.daemon_id,
-        task.attempts,
-        task.tries,
-        task.received_at,
-        task.dispatched_at,
-        task.started_at,
-        task.finished_at,
-        task.error,
-    )
-
-
-def _orphan_tasks(cursor: Any, orphanings: Sequence[effects.OrphanTasks]) -> None:
-    for orphaning in orphanings:
-        cursor.execute(_NOTE_ORPHANS, [orphaning.at])
-        cursor.execute(_ORPHAN_TASKS)
-
-
-def _write_tasks(cursor: Any, saves: Sequence[effects.SaveTask]) -> None:
-    if not saves:
-        return
-    cursor.executemany(_SAVE_TASK, [_row(save.task) for save in saves])
-    cursor.executemany(
-        "INSERT INTO task_events (task, at, status, daemon_id, error) VALUES (?, ?, ?, ?, ?)",
-        [(save.task.key, save.at, save.task.status.value, save.task.daemon_id, save.task.error) for save in saves],
-    )
-    messages = [(save.task.key, save.message) for save in saves if save.message is not None]
-    if messages:
-        cursor.executemany("INSERT OR REPLACE INTO task_messages (task, message) VALUES (?, ?)", messages)
 
 
 def _write_commands(cursor: Any, batch: Sequence[effects.Saved]) -> None:
@@ -119,11 +61,11 @@ def _write_commands(cursor: Any, batch: Sequence[effects.Saved]) -> None:
 
 
 def _write_reports(cursor: Any, singles: Sequence[effects.KeepReport], batches: Sequence[effects.KeepReports]) -> None:
-    if singles:
-        rows = [(keep.number, keep.payload) for keep in singles]
-        cursor.executemany("INSERT INTO reports (number, payload) VALUES (?, ?)", rows)
+    write_rows(
+        cursor, "INSERT INTO reports (number, payload) {rows}", [(keep.number, keep.payload) for keep in singles]
+    )
     for batch in batches:
-        cursor.executemany("INSERT OR IGNORE INTO reports (number, payload) VALUES (?, ?)", batch.reports)
+        write_rows(cursor, "INSERT OR IGNORE INTO reports (number, payload) {rows}", batch.reports)
 
 
 def _forget_reports(cursor: Any, forgets: Sequence[effects.ForgetReports]) -> None:
@@ -156,16 +98,6 @@ def _write_journal(cursor: Any, saves: Sequence[effects.SaveEntry]) -> None:
 def prove(cursor: Any) -> None:
     """Write something that changes nothing, to see whether the database can be written."""
     cursor.execute("UPDATE meta SET value = value WHERE name = 'machine_id'")
-
-
-def prune(cursor: Any, finished_before: float, most: int) -> int:
-    """Delete the oldest tasks that finished before a time; see :meth:`makima_relay.housekeeping.PrunedStore.prune`."""
-    rows = cursor.execute(
-        "SELECT key FROM tasks WHERE finished_at < ? ORDER BY finished_at LIMIT ?", [finished_before, most]
-    ).fetchall()
-    for statement in _FORGET_TASK:
-        cursor.executemany(statement, rows)
-    return len(rows)
 
 
 def give_back_pages(cursor: Any, most: int) -> bool:

@@ -110,7 +110,8 @@ def withdrawn(number: int, key: int = 1, task_id: str = "t1") -> list[Effect]:
     error = "cancelled before dispatch"
     report = wire("taskComplete", taskId=task_id, success=False, error=error)
     after = task(task_id, key, status=TaskStatus.CANCELLED, finished_at=AT, error=error)
-    return [SaveTask(after, AT), KeepReport(number, report), SendUpstream(SERVER, report, number)]
+    save = SaveTask(after, AT, before=TaskStatus.PENDING)
+    return [save, KeepReport(number, report), SendUpstream(SERVER, report, number)]
 
 
 #: The task t1 when its daemon, the first, has reported on it.
@@ -120,4 +121,5 @@ RUNNING = task(status=TaskStatus.RUNNING, daemon_id=D1, attempts=1, tries=1, dis
 def ended(status: TaskStatus, payload: bytes, error: str | None = None, before: Task = RUNNING) -> list[Effect]:
     """What is done with a report that ends a task which was running: both survive a crash, or neither."""
     after = before.ended(status, AT, error)
-    return [SaveTask(after, AT), KeepReport(1, payload), SendUpstream(SERVER, payload, 1)]
+    save = SaveTask(after, AT, before=before.status)
+    return [save, KeepReport(1, payload), SendUpstream(SERVER, payload, 1)]

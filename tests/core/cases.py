@@ -134,7 +134,7 @@ def failed_as_lost(now: float, number: int = 1) -> list[object]:
     report = wire("taskComplete", taskId="t1", success=False, error=error)
     return [
         logged("task_lost", taskId="t1", daemonId=D1, hostname="host-m1"),
-        SaveTask(ORPHANED.ended(TaskStatus.FAILED, AT + now, error), AT + now),
+        SaveTask(ORPHANED.ended(TaskStatus.FAILED, AT + now, error), AT + now, before=TaskStatus.ORPHANED),
         KeepReport(number, report),
         SendUpstream(SERVER, report, number),
     ]

@@ -130,5 +130,8 @@ class CancelTests(RelayTestCase):
         self.assertEqual(before.status, TaskStatus.PENDING)
         saved = self.relay.cancel_requested("t1", NOW + 5)[0]
         self.assertEqual(
-            saved, SaveTask(before.ended(TaskStatus.CANCELLED, AT + 5, "cancelled before dispatch"), AT + 5)
+            saved,
+            SaveTask(
+                before.ended(TaskStatus.CANCELLED, AT + 5, "cancelled before dispatch"), AT + 5, before=before.status
+            ),
         )

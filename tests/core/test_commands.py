@@ -43,7 +43,7 @@ class SpawnTests(RelayTestCase):
         payload = wire("spawnTask", taskId="t1")
         expected = [
             SaveTask(task(), AT, payload),
-            SaveTask(task().dispatched(D1, AT), AT),
+            SaveTask(task().dispatched(D1, AT), AT, before=TaskStatus.PENDING),
             SendToDaemon(1, payload),
         ]
         self.assertEqual(self.command(payload), expected)
@@ -75,8 +75,8 @@ class SpawnTests(RelayTestCase):
         again = wire("spawnTask", taskId="t1", name="again")
         pending = task(position=2, name="again", daemon_id=D1, attempts=1)
         expected = [
-            SaveTask(pending, AT, again),
-            SaveTask(pending.dispatched(D1, AT), AT),
+            SaveTask(pending, AT, again, before=TaskStatus.COMPLETED),
+            SaveTask(pending.dispatched(D1, AT), AT, before=TaskStatus.PENDING),
             SendToDaemon(1, again),
         ]
         self.assertEqual(self.command(again), expected)
@@ -87,7 +87,8 @@ class SpawnTests(RelayTestCase):
         self.stored["t1"] = task(key=77, status=TaskStatus.FAILED, attempts=4, tries=3, daemon_id=D2, finished_at=AT)
         payload = wire("spawnTask", taskId="t1")
         self.assertEqual(
-            self.command(payload), [SaveTask(task(key=77, position=1, attempts=4, daemon_id=D2), AT, payload)]
+            self.command(payload),
+            [SaveTask(task(key=77, position=1, attempts=4, daemon_id=D2), AT, payload, before=TaskStatus.FAILED)],
         )
 
     def test_the_servers_messages_keep_their_order_around_a_question(self) -> None:
@@ -150,7 +151,7 @@ class RouteTests(RelayTestCase):
         self.command(second)
         decided = self.relay.daemon_joined(1, hello(), "a", NOW)[-5:]
         expected = [
-            SaveTask(task().dispatched(D1, AT), AT),
+            SaveTask(task().dispatched(D1, AT), AT, before=TaskStatus.PENDING),
             SendToDaemon(1, spawn),
             ForgetCommands(1),
             SendToDaemon(1, first),

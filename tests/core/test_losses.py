@@ -32,8 +32,8 @@ class LossTests(LossTestCase):
         decided = self.relay.daemon_lost(1, "cable cut", NOW)
         expected = [
             logged("daemon_disconnected", daemonId=D1, hostname="host-m1"),
-            SaveTask(ORPHANED, AT),
-            SaveTask(second, AT),
+            SaveTask(ORPHANED, AT, before=TaskStatus.DISPATCHED),
+            SaveTask(second, AT, before=TaskStatus.RUNNING),
         ]
         self.assertEqual(shown(decided), expected)
         self.assertEqual(self.relay.active_tasks(), ["t1", "t2"])
@@ -174,7 +174,7 @@ class RequeuePolicyTests(LossTestCase):
         decided = self.pass_time(GRACE)
         expected = [
             logged("task_lost", taskId="t1", daemonId=D1, hostname="host-m1"),
-            SaveTask(ORPHANED.to(TaskStatus.PENDING), AT + GRACE),
+            SaveTask(ORPHANED.to(TaskStatus.PENDING), AT + GRACE, before=TaskStatus.ORPHANED),
         ]
         self.assertEqual(shown(decided), expected)
         self.assertEqual((self.known().attempts, self.relay.pending_tasks), (1, 1))
@@ -196,8 +196,8 @@ class RequeuePolicyTests(LossTestCase):
         decided = self.heartbeat(again)
         pending = ORPHANED.to(TaskStatus.PENDING)
         expected = [
-            SaveTask(pending, AT),
-            SaveTask(pending.dispatched(D1, AT), AT),
+            SaveTask(pending, AT, before=TaskStatus.ORPHANED),
+            SaveTask(pending.dispatched(D1, AT), AT, before=TaskStatus.PENDING),
             SendToDaemon(again, wire("spawnTask", taskId="t1")),
         ]
         self.assertEqual(decided[1:], expected)

@@ -121,7 +121,7 @@ class StillThereTests(ReportTestCase):
         running = task(
             status=TaskStatus.RUNNING, daemon_id=D1, attempts=1, tries=1, dispatched_at=AT, started_at=AT + 5
         )
-        expected = [SaveTask(running, AT + 5), *relayed(payload)]
+        expected = [SaveTask(running, AT + 5, before=TaskStatus.PENDING), *relayed(payload)]
         self.assertEqual(self.report(again, payload, NOW + 5), expected)
         self.assertEqual((self.relay.pending_tasks, self.relay.active_tasks()), (0, ["t1"]))
 

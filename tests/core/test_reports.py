@@ -39,7 +39,9 @@ class PlainReportTests(ReportTestCase):
         for kind in ("taskOutput", "task_progress", "somethingNew"):
             self.start_with_task()
             payload = wire(kind, taskId="t1")
-            self.assertEqual(self.report(1, payload), [SaveTask(RUNNING, AT), *relayed(payload)])
+            self.assertEqual(
+                self.report(1, payload), [SaveTask(RUNNING, AT, before=TaskStatus.DISPATCHED), *relayed(payload)]
+            )
             self.assertEqual(self.report(1, payload), relayed(payload, 2))
 
     def test_a_report_on_no_task_is_relayed(self) -> None:
@@ -51,7 +53,9 @@ class PlainReportTests(ReportTestCase):
     def test_while_the_server_is_away_reports_wait(self) -> None:
         """Nothing is lost and nothing is sent."""
         self.relay.upstream_lost(NOW, "gone")
-        self.assertEqual(self.report(1, wire("taskOutput", taskId="t1")), [SaveTask(RUNNING, AT)])
+        self.assertEqual(
+            self.report(1, wire("taskOutput", taskId="t1")), [SaveTask(RUNNING, AT, before=TaskStatus.DISPATCHED)]
+        )
         self.assertEqual(self.relay.reports_waiting, 1)
 
     def test_a_connection_that_is_not_there_says_nothing(self) -> None:
@@ -80,7 +84,10 @@ class CompletionTests(ReportTestCase):
     def test_failure_fails_it_and_its_error_is_kept(self) -> None:
         """As first report on a dispatched task it also shows that it ran."""
         payload = wire("taskComplete", taskId="t1", success=False, error="boom")
-        self.assertEqual(self.report(1, payload), [SaveTask(RUNNING, AT), *ended(TaskStatus.FAILED, payload, "boom")])
+        self.assertEqual(
+            self.report(1, payload),
+            [SaveTask(RUNNING, AT, before=TaskStatus.DISPATCHED), *ended(TaskStatus.FAILED, payload, "boom")],
+        )
 
     def test_its_slot_is_free_at_once(self) -> None:
         """The oldest pending task gets it, after the report."""
@@ -89,9 +96,9 @@ class CompletionTests(ReportTestCase):
         payload = wire("taskComplete", taskId="t1", success=True)
         dispatched = task("t2", 2).dispatched(D1, AT)
         expected = [
-            SaveTask(RUNNING, AT),
+            SaveTask(RUNNING, AT, before=TaskStatus.DISPATCHED),
             *ended(TaskStatus.COMPLETED, payload),
-            SaveTask(dispatched, AT),
+            SaveTask(dispatched, AT, before=TaskStatus.PENDING),
             SendToDaemon(1, waiting),
         ]
         self.assertEqual(self.report(1, payload), expected)
@@ -119,7 +126,9 @@ class StatusChangeTests(ReportTestCase):
     def test_running_marks_a_task_running(self) -> None:
         """Once; the report is relayed each time."""
         payload = wire("taskStatusChange", taskId="t1", newStatus="running")
-        self.assertEqual(self.report(1, payload), [SaveTask(RUNNING, AT), *relayed(payload)])
+        self.assertEqual(
+            self.report(1, payload), [SaveTask(RUNNING, AT, before=TaskStatus.DISPATCHED), *relayed(payload)]
+        )
         self.assertEqual(self.report(1, payload), relayed(payload, 2))
 
     def test_the_finishing_words_finish_it(self) -> None:
@@ -133,7 +142,7 @@ class StatusChangeTests(ReportTestCase):
         ):
             self.start_with_task()
             payload = wire("task_status_change", taskId="t1", newStatus=word, error="boom")
-            expected = [SaveTask(RUNNING, AT), *ended(status, payload, error)]
+            expected = [SaveTask(RUNNING, AT, before=TaskStatus.DISPATCHED), *ended(status, payload, error)]
             self.assertEqual(self.report(1, payload), expected, word)
 
     def test_a_finish_frees_the_slot(self) -> None:
@@ -152,7 +161,9 @@ class StatusChangeTests(ReportTestCase):
     def test_a_word_that_the_relay_does_not_know_is_a_report_like_any_other(self) -> None:
         """It is relayed."""
         payload = wire("taskStatusChange", taskId="t1", newStatus="paused")
-        self.assertEqual(self.report(1, payload), [SaveTask(RUNNING, AT), *relayed(payload)])
+        self.assertEqual(
+            self.report(1, payload), [SaveTask(RUNNING, AT, before=TaskStatus.DISPATCHED), *relayed(payload)]
+        )
 
 
 class LateReportTests(ReportTestCase):
@@ -189,7 +200,9 @@ class LateReportTests(ReportTestCase):
         self.assertEqual(self.relay.reports_received(1, [read_report(late)], NOW), [RecallTasks(("old",))])
         self.assertEqual(self.relay.reports_received(1, [read_report(other)], NOW), [])
         decided = self.relay.tasks_recalled(("old",), [finished], NOW)
-        self.assertEqual(decided, [*relayed(late), SaveTask(RUNNING, AT), *relayed(other, 2)])
+        self.assertEqual(
+            decided, [*relayed(late), SaveTask(RUNNING, AT, before=TaskStatus.DISPATCHED), *relayed(other, 2)]
+        )
         self.assertEqual((self.known("old"), self.relay.total_finished), (finished, 0))
 
     def test_one_by_another_daemon_on_a_task_that_only_the_store_remembers(self) -> None:

@@ -32,7 +32,10 @@ class ReturnTests(LossTestCase):
         """Whether it was running before or only dispatched; the grace is over."""
         self.lose()
         again = self.join(now=NOW + 5)
-        self.assertEqual(self.heartbeat(again, "t1", now=NOW + 5), [SaveTask(ORPHANED.running(D1, AT + 5), AT + 5)])
+        self.assertEqual(
+            self.heartbeat(again, "t1", now=NOW + 5),
+            [SaveTask(ORPHANED.running(D1, AT + 5), AT + 5, before=TaskStatus.ORPHANED)],
+        )
         self.assertEqual(of_kind(self.pass_time(GRACE + 100), SaveTask), [])
         self.assertEqual(self.known().status, TaskStatus.RUNNING)
 
@@ -42,7 +45,7 @@ class ReturnTests(LossTestCase):
         waiting = self.spawn("t2")
         again = self.join(capacity=1, now=NOW + 5)
         decided = self.heartbeat(again, "other", now=NOW + 5)
-        dispatched = SaveTask(task("t2", 2).dispatched(D1, AT + 5), AT + 5)
+        dispatched = SaveTask(task("t2", 2).dispatched(D1, AT + 5), AT + 5, before=TaskStatus.PENDING)
         self.assertEqual(shown(decided), [*failed_as_lost(5), dispatched, SendToDaemon(again, waiting)])
 
     def test_a_task_dispatched_on_the_new_connection_does_not_count(self) -> None:
@@ -77,7 +80,7 @@ class ReturnTests(LossTestCase):
             self.lose()
             again = self.join(now=NOW + 5)
             payload = wire(kind, taskId="t1", newStatus="running")
-            expected = [SaveTask(ORPHANED.running(D1, AT + 5), AT + 5), *relayed(payload)]
+            expected = [SaveTask(ORPHANED.running(D1, AT + 5), AT + 5, before=TaskStatus.ORPHANED), *relayed(payload)]
             self.assertEqual(self.report(again, payload, NOW + 5), expected)
             self.assertEqual(of_kind(self.pass_time(GRACE + 1), SaveTask), [])
 
@@ -170,7 +173,7 @@ class ReplacementTests(LossTestCase):
         expected = [
             CloseDaemon(1, 4409, "replaced by a newer connection"),
             logged("daemon_replaced", daemonId=D1, hostname="host-m1"),
-            SaveTask(RUNNING.to(TaskStatus.ORPHANED), AT),
+            SaveTask(RUNNING.to(TaskStatus.ORPHANED), AT, before=TaskStatus.RUNNING),
             SaveDaemon(D1, "m1", "host-m1", draining=False, seen_at=AT),
             logged("daemon_connected", daemonId=D1, hostname="host-m1", machineId="m1", address="10.0.0.2:1"),
             SendToDaemon(2, wire("authenticated", daemonId=D1)),
@@ -229,7 +232,7 @@ class ReplacementTests(LossTestCase):
         self.join("m2")
         again = self.join("m2")
         self.spawn("t2")
-        self.assertEqual(self.lose(again)[1:], [SaveTask(self.known("t2"), AT)])
+        self.assertEqual(self.lose(again)[1:], [SaveTask(self.known("t2"), AT, before=TaskStatus.DISPATCHED)])
 
     def test_reports_that_were_read_before_the_close_are_relayed(self) -> None:
         """Every report that the relay has read is delivered, also from a connection that is about to be closed."""

@@ -25,9 +25,17 @@ def make_task(key: int, task_id: str | None = None, **members: Any) -> Task:
     return Task(key=key, task_id=task_id or f"t{key}", **{**defaults, **members})
 
 
-def save(task: Task, at: float = 2000.0, message: bytes | None = None) -> effects.SaveTask:
-    """The effect that keeps a task."""
-    return effects.SaveTask(task, at, message)
+def save(
+    task: Task, at: float = 2000.0, message: bytes | None = None, before: TaskStatus | None = None
+) -> effects.SaveTask:
+    """The effect that keeps a task, which is new unless it was something before."""
+    return effects.SaveTask(task, at, message, before)
+
+
+def steps(*states: Task) -> list[effects.SaveTask]:
+    """The effects that keep a task as it moves on from being new."""
+    befores = [None, *(state.status for state in states)]
+    return [save(state, before=before) for state, before in zip(states, befores, strict=False)]
 
 
 def finished(task: Task, status: TaskStatus = TaskStatus.COMPLETED, error: str | None = None) -> Task:

@@ -63,7 +63,8 @@ class PageTests(StoreTestCase):
 
     def test_a_new_attempt_comes_anew(self) -> None:
         """A task that the server asked for again is new again."""
-        self.write(save(finished(make_task(4)).asked_again(11, "again", 1.0)))
+        again = finished(make_task(4)).asked_again(11, "again", 1.0)
+        self.write(save(again, before=TaskStatus.COMPLETED))
         self.assertEqual(self.page(limit=2), ([4, 10], 10))
 
     def test_offsets_leave_out_the_newest(self) -> None:

@@ -17,7 +17,7 @@ from makima_relay.ports import StoreUnavailableError
 from makima_relay.store import SQLiteStore
 from makima_relay.store.database import open_database
 from makima_relay.store.reader import Filter
-from tests.store.case import entry, finished, make_task, save
+from tests.store.case import entry, finished, make_task, save, steps
 
 
 class StoreTests(TestCase):
@@ -65,8 +65,8 @@ class StoreTests(TestCase):
     def test_commits_keep_the_order_in_which_they_were_asked_for(self) -> Any:
         """Nobody has to wait for one before the next."""
         task = make_task(1)
-        steps = [task, task.dispatched("d1", 1.0), finished(task)]
-        yield gatherResults([self.store.commit([save(step)]) for step in steps])
+        states = [task, task.dispatched("d1", 1.0), finished(task)]
+        yield gatherResults([self.store.commit([step]) for step in steps(*states)])
         _, events = yield self.store.task("t1")
         self.assertEqual([event.status for event in events], ["pending", "dispatched", "completed"])
 

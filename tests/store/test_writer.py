@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import sqlite3
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.core.effects import ForgetCommands, ForgetReports, KeepCommand, KeepReport, KeepReports, OrphanTasks
+from makima_relay.core.effects import (
+    ForgetCommands,
+    ForgetReports,
+    KeepCommand,
+    KeepReport,
+    KeepReports,
+    OrphanTasks,
+    SaveTask,
+)
 from makima_relay.core.outbox import Backlog
 from makima_relay.core.state import StoredDaemon, StoredTask
 from makima_relay.core.tasks import TaskStatus
 from makima_relay.store import reader
 from makima_relay.store.reader import read_reports
-from makima_relay.store.writer import can_pass, cut_log, give_back_pages, prune
-from tests.store.case import StoreTestCase, entry, finished, make_task, save, save_daemon
+from makima_relay.store.tasks_writer import prune
+from makima_relay.store.writer import can_pass, cut_log, give_back_pages
+from tests.store.case import StoreTestCase, entry, finished, make_task, save, save_daemon, steps
 
 
 class TaskTests(StoreTestCase):
@@ -40,10 +50,10 @@ class TaskTests(StoreTestCase):
         """Also within one batch."""
         task = make_task(1)
         dispatched = task.dispatched("d1", 1100.0)
-        self.write(save(task, message=b"m"), save(dispatched))
+        self.write(save(task, message=b"m"), save(dispatched, before=TaskStatus.PENDING))
         self.assertEqual(self.reopen().tasks, (StoredTask(task=dispatched, message=b"m"),))
         running = dispatched.running("d1", 1200.0)
-        self.write(save(running))
+        self.write(save(running, before=TaskStatus.DISPATCHED))
         self.assertEqual(self.reopen().tasks, (StoredTask(task=running, message=b"m"),))
 
     def test_unfinished_tasks_come_in_the_order_of_arrival(self) -> None:
@@ -86,8 +96,8 @@ class TaskTests(StoreTestCase):
         task = make_task(1)
         dispatched = task.dispatched("d1", 1100.0)
         failed = dispatched.ended(TaskStatus.FAILED, 1300.0, "no")
-        self.write(save(task, 1.5), save(dispatched, 2.5))
-        self.write(save(failed, 3.5))
+        self.write(save(task, 1.5), save(dispatched, 2.5, before=TaskStatus.PENDING))
+        self.write(save(failed, 3.5, before=TaskStatus.DISPATCHED))
         found = self.read(reader.read_task, "t1")
         assert found is not None
         self.assertEqual(
@@ -99,13 +109,59 @@ class TaskTests(StoreTestCase):
         """A task that runs twice has finished twice; changes of a finished task do not count."""
         task = finished(make_task(1))
         again = task.asked_again(2, None, 1400.0)
-        for step in (make_task(1), task, task, again, finished(again, TaskStatus.CANCELLED)):
-            self.write(save(step))
+        for step in steps(make_task(1), task, task, again, finished(again, TaskStatus.CANCELLED)):
+            self.write(step)
         self.assertEqual(self.reopen().total_finished, 2)
 
     def test_a_finish_in_the_batch_of_its_task_counts(self) -> None:
         """A task may come and finish within one commit."""
-        self.write(save(make_task(1)), save(finished(make_task(1))), save(make_task(2)))
+        self.write(*steps(make_task(1), finished(make_task(1))), save(make_task(2)))
+        self.assertEqual(self.reopen().total_finished, 1)
+
+    def test_a_task_keeps_every_member_through_all_its_moves(self) -> None:
+        """Whichever of them one batch has: the history shows the last state of each."""
+        dispatched = make_task(1).dispatched("d1", 1100.0)
+        orphaned = dispatched.running("d1", 1200.0).to(TaskStatus.ORPHANED)
+        requeued = orphaned.to(TaskStatus.PENDING)
+        elsewhere = requeued.dispatched("d2", 1300.0).running("d2", 1400.0)
+        ended = elsewhere.ended(TaskStatus.FAILED, 1500.0, "no")
+        again = ended.asked_again(2, "other", 1600.0)
+        states = (make_task(1), dispatched, orphaned, requeued, elsewhere, ended, again, again.dispatched("d3", 1700.0))
+        for size in (1, 2, 3, 8):
+            self.write_in_batches(
+                steps(
+                    *(
+                        msgspec.structs.replace(each, key=size, task_id=str(size), position=1000 * size + each.position)
+                        for each in states
+                    )
+                ),
+                size,
+            )
+        for size in (1, 2, 3, 8):
+            (task,) = self.read(reader.read_tasks, [str(size)])
+            self.assertEqual(
+                task, msgspec.structs.replace(states[-1], key=size, task_id=str(size), position=1000 * size + 2)
+            )
+
+    def write_in_batches(self, saves: list[SaveTask], size: int) -> None:
+        """Write so many at a time."""
+        for start in range(0, len(saves), size):
+            self.write(*saves[start : start + size])
+
+    def test_as_many_are_counted_as_there_are(self) -> None:
+        """Of each status, after every batch, also one that failed."""
+        self.write(*map(save, map(make_task, range(1, 6))))
+        ran = make_task(1).dispatched("d1", 1100.0)
+        self.write(*steps(make_task(1), ran, ran.running("d1", 1200.0), finished(make_task(1)))[1:])
+        self.write(save(make_task(2).dispatched("d1", 1100.0), before=TaskStatus.PENDING))
+        self.write(KeepReport(1, b"first"))
+        again = finished(make_task(1)).asked_again(9, None, 1.0)
+        bad = save(again, before=TaskStatus.COMPLETED), KeepReport(1, b"again")
+        self.assertRaises(sqlite3.IntegrityError, self.write, *bad)
+        found = self.connection.execute("SELECT status, count(*) FROM tasks GROUP BY status ORDER BY status").fetchall()
+        counted = self.connection.execute("SELECT * FROM task_counts WHERE tasks != 0 ORDER BY status").fetchall()
+        self.assertEqual(counted, [("completed", 1), ("dispatched", 1), ("pending", 3)])
+        self.assertEqual(counted, found)
         self.assertEqual(self.reopen().total_finished, 1)
 
     def test_a_batch_is_saved_whole_or_not_at_all(self) -> None:
@@ -270,7 +326,8 @@ class PruneTests(StoreTestCase):
     def test_the_oldest_finished_tasks_go_with_all_that_is_known_of_them(self) -> None:
         """So many at a time; those that are not finished, or not long, stay."""
         for key in range(1, 6):
-            self.write(save(make_task(key), message=b"m"), save(finished(make_task(key))))
+            self.write(save(make_task(key), message=b"m"))
+            self.write(*steps(make_task(key), finished(make_task(key)))[1:])
         self.write(save(make_task(9), message=b"m"))
         finished_at = finished(make_task(1)).finished_at
         assert finished_at is not None
@@ -278,7 +335,7 @@ class PruneTests(StoreTestCase):
         self.assertEqual([self.read(prune, finished_at + 1, 3) for _ in range(3)], [3, 2, 0])
         self.connection.commit()
         self.assertEqual([stored.task.key for stored in self.reopen().tasks], [9])
-        for table, rows in (("tasks", 1), ("task_messages", 1), ("task_events", 1)):
+        for table, rows in (("tasks", 1), ("task_messages", 1), ("task_changes", 1)):
             self.assertEqual(self.connection.execute(f"SELECT count(*) FROM {table}").fetchone(), (rows,), table)
         self.assertEqual(self.connection.execute("SELECT sum(tasks) FROM task_counts").fetchone(), (1,))
         self.assertEqual(self.reopen().total_finished, 5)
@@ -297,7 +354,8 @@ class PruneTests(StoreTestCase):
     def test_freed_pages_are_given_back(self) -> None:
         """The file gets smaller, a few pages at a time."""
         for key in range(1, 21):
-            self.write(save(make_task(key), message=b"m" * 20_000), save(finished(make_task(key))))
+            self.write(save(make_task(key), message=b"m" * 20_000))
+            self.write(*steps(make_task(key), finished(make_task(key)))[1:])
         before = self.connection.execute("PRAGMA page_count").fetchone()[0]
         self.read(prune, 1e12, 100)
         self.connection.commit()

@@ -1,0 +1,134 @@
+"""Writes tasks: of a batch the last state of each, every change of status, and how many there are of each status."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from makima_relay.core.effects import OrphanTasks, SaveTask
+from makima_relay.core.tasks import FINISHED, Task, TaskStatus
+from makima_relay.store.rows import write_rows
+
+_ADD = """
+    INSERT INTO tasks (key, position, task_id, name, status, daemon_id, attempts, tries,
+                       received_at, dispatched_at, started_at, finished_at, error) {rows}
+"""
+_RENEW = """
+    UPDATE tasks SET position = ?, name = ?, status = ?, daemon_id = ?, attempts = ?, tries = ?,
+        received_at = ?, dispatched_at = ?, started_at = ?, finished_at = ?, error = ?
+    WHERE key = ?
+"""
+# SQLite touches the indexes of all columns that are set, changed or not: the usual moves set few.
+_DISPATCH = """
+    UPDATE tasks SET status = ?, daemon_id = ?, attempts = ?, tries = ?,
+        dispatched_at = ?, started_at = ?, finished_at = ?, error = ? WHERE key = ?
+"""
+_MOVE = "UPDATE tasks SET status = ?, started_at = ?, finished_at = ?, error = ? WHERE key = ?"
+_ADD_CHANGES = "INSERT INTO task_changes (task, changes) {rows}"
+_KEEP_MESSAGES = "INSERT OR REPLACE INTO task_messages (task, message) {rows}"
+_COUNT = "UPDATE task_counts SET tasks = tasks + ? WHERE status = ?"
+_AT_WORK = "FROM tasks WHERE status IN ('dispatched', 'running')"
+_COUNT_AT_WORK = f"SELECT status, count(*) {_AT_WORK} GROUP BY status"
+_NOTE_ORPHANS = f"""
+    INSERT INTO task_changes (task, changes)
+    SELECT key, CAST(json_array(json_array(?, 'orphaned', daemon_id, error)) AS BLOB) {_AT_WORK}
+"""
+_ORPHAN = "UPDATE tasks SET status = 'orphaned' WHERE status IN ('dispatched', 'running')"
+_FORGET = (
+    "DELETE FROM commands WHERE task = ?",
+    "DELETE FROM task_changes WHERE task = ?",
+    "DELETE FROM task_messages WHERE task = ?",
+    "DELETE FROM tasks WHERE key = ?",
+)
+
+#: SQLite's binding takes a plain string much faster than an enum.
+_WORDS = {status: status.value for status in TaskStatus}
+_encode = msgspec.json.Encoder().encode
+
+
+def write_tasks(cursor: Any, saves: Sequence[SaveTask]) -> None:
+    """Write the tasks of a batch, in a transaction that the caller commits.
+
+    :param saves: in the order in which they were decided; several may be of one task.
+    """
+    by_task: dict[int, list[SaveTask]] = defaultdict(list)
+    for save in saves:
+        by_task[save.task.key].append(save)
+    _write_last_states(cursor, by_task.values())
+    write_rows(cursor, _ADD_CHANGES, [(key, _changes(moves)) for key, moves in by_task.items()])
+    messages = [(save.task.key, save.message) for save in saves if save.message is not None]
+    write_rows(cursor, _KEEP_MESSAGES, messages)
+    _count(cursor, saves)
+
+
+def _write_last_states(cursor: Any, moves_of_tasks: Iterable[list[SaveTask]]) -> None:
+    added, renewed, dispatched, moved = [], [], [], []
+    for moves in moves_of_tasks:
+        row = _row(moves[-1].task)
+        if moves[0].before is None:
+            added.append(row)
+        elif any(save.before in FINISHED for save in moves):
+            renewed.append([row[1], *row[3:], row[0]])
+        elif any(save.task.status is TaskStatus.DISPATCHED for save in moves):
+            dispatched.append([*row[4:8], *row[9:], row[0]])
+        else:
+            moved.append([row[4], *row[10:], row[0]])
+    write_rows(cursor, _ADD, added)
+    cursor.executemany(_RENEW, renewed)
+    cursor.executemany(_DISPATCH, dispatched)
+    cursor.executemany(_MOVE, moved)
+
+
+def _row(task: Task) -> list[Any]:
+    """A task's columns, which are its members in their order."""
+    row = list(msgspec.structs.astuple(task))
+    row[4] = _WORDS[task.status]
+    return row
+
+
+def _changes(moves: Iterable[SaveTask]) -> bytes:
+    return _encode([(save.at, save.task.status, save.task.daemon_id, save.task.error) for save in moves])
+
+
+def _count(cursor: Any, saves: Iterable[SaveTask]) -> None:
+    """Keep the counts: from one status to the other, and how often a task finished."""
+    counts: Counter[TaskStatus] = Counter()
+    ends = 0
+    for (before, after), number in Counter([(save.before, save.task.status) for save in saves]).items():
+        counts[after] += number
+        if before is not None:
+            counts[before] -= number
+            ends += number if after in FINISHED and before not in FINISHED else 0
+    _add_to_counts(cursor, {_WORDS[status]: number for status, number in counts.items()})
+    if ends:
+        cursor.execute("UPDATE meta SET value = value + ? WHERE name = 'total_finished'", [ends])
+
+
+def _add_to_counts(cursor: Any, counts: dict[str, int]) -> None:
+    cursor.executemany(_COUNT, [(number, status) for status, number in counts.items() if number])
+
+
+def orphan_tasks(cursor: Any, orphanings: Iterable[OrphanTasks]) -> None:
+    """Orphan all tasks that are dispatched or running, in a transaction that the caller commits."""
+    for orphaning in orphanings:
+        counts = dict(cursor.execute(_COUNT_AT_WORK).fetchall())
+        cursor.execute(_NOTE_ORPHANS, [orphaning.at])
+        cursor.execute(_ORPHAN)
+        orphaned = {TaskStatus.ORPHANED.value: sum(counts.values())}
+        _add_to_counts(cursor, orphaned | {status: -number for status, number in counts.items()})
+
+
+def prune(cursor: Any, finished_before: float, most: int) -> int:
+    """Delete the oldest tasks that finished before a time; see :meth:`makima_relay.housekeeping.PrunedStore.prune`."""
+    found = cursor.execute(
+        "SELECT key, status FROM tasks WHERE finished_at < ? ORDER BY finished_at LIMIT ?", [finished_before, most]
+    ).fetchall()
+    keys = [(key,) for key, _ in found]
+    for statement in _FORGET:
+        cursor.executemany(statement, keys)
+    counts = Counter(status for _, status in found)
+    _add_to_counts(cursor, {status: -number for status, number in counts.items()})
+    return len(found)

@@ -1,0 +1,86 @@
+"""Databases that older releases left are taken up whole."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from importlib import resources
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from makima_relay.core.state import StoredTask
+from makima_relay.core.tasks import TaskStatus
+from makima_relay.store import reader, writer
+from makima_relay.store.database import connect, open_database
+from makima_relay.store.reader import Filter, TaskEvent
+from tests.store.case import finished, make_task, save
+
+#: What a relay of the first schema wrote: one task ran to its end, one is at work.
+FIRST = """
+INSERT INTO tasks VALUES
+    (1, 1, 't1', 'task 1', 'pending', NULL, 0, 0, 1001.0, NULL, NULL, NULL, NULL),
+    (2, 5, 't2', 'task 2', 'dispatched', 'd1', 1, 1, 1002.0, 1100.0, NULL, NULL, NULL);
+UPDATE tasks SET status = 'completed', daemon_id = 'd1', attempts = 1, tries = 1, dispatched_at = 1100.0,
+    started_at = 1200.0, finished_at = 1300.0 WHERE key = 1;
+INSERT INTO task_messages VALUES (1, x'7b7d'), (2, x'7b7d');
+INSERT INTO task_events (task, at, status, daemon_id, error) VALUES
+    (1, 1001.0, 'pending', NULL, NULL), (2, 1002.0, 'pending', NULL, NULL), (1, 1100.0, 'dispatched', 'd1', NULL),
+    (2, 1100.5, 'dispatched', 'd1', NULL), (1, 1300.0, 'completed', 'd1', 'say "é"');
+"""
+
+
+class UpgradeTests(SynchronousTestCase):
+    """From the first schema to the newest."""
+
+    def setUp(self) -> None:
+        """Have a database of the first schema with something in it, and upgrade it."""
+        directory = Path(self.mktemp()).absolute()
+        directory.mkdir()
+        script = resources.files("makima_relay.store") / "schema" / "0001_initial.sql"
+        (directory / "0001_initial.sql").write_text(script.read_text(encoding="utf-8"), encoding="utf-8")
+        path = directory / "relay.sqlite3"
+        open_database(path, directory).release()
+        with closing(connect(path)) as older:
+            older.executescript(FIRST)
+        self.addCleanup(open_database(path).release)
+        self.connection = connect(path)
+        self.addCleanup(self.connection.close)
+        self.cursor = self.connection.cursor()
+
+    def test_all_tasks_are_there(self) -> None:
+        """Those at work with their message, all in the history, and counted."""
+        at_work = make_task(2, position=5).dispatched("d1", 1100.0)
+        snapshot = reader.read_snapshot(self.cursor)
+        self.assertEqual(snapshot.tasks, (StoredTask(task=at_work, message=b"{}"),))
+        self.assertEqual((snapshot.next_key, snapshot.total_finished), (6, 1))
+        rows, total = reader.read_page(self.cursor, Filter(), 10, 0)
+        self.assertEqual(([row.task for row in rows], total), ([at_work, finished(make_task(1))], 2))
+
+    def test_so_is_what_became_of_them(self) -> None:
+        """In its order, and what becomes of them now comes behind it."""
+        ended = make_task(2).dispatched("d1", 1100.0).ended(TaskStatus.FAILED, 1400.0, "no")
+        writer.write(self.cursor, [save(ended, 1400.0, before=TaskStatus.DISPATCHED)])
+        expected = {
+            "t1": [
+                TaskEvent(1001.0, "pending", None, None),
+                TaskEvent(1100.0, "dispatched", "d1", None),
+                TaskEvent(1300.0, "completed", "d1", 'say "é"'),
+            ],
+            "t2": [
+                TaskEvent(1002.0, "pending", None, None),
+                TaskEvent(1100.5, "dispatched", "d1", None),
+                TaskEvent(1400.0, "failed", "d1", "no"),
+            ],
+        }
+        for task_id, events in expected.items():
+            found = reader.read_task(self.cursor, task_id)
+            assert found is not None
+            self.assertEqual(found[1], events)
+
+    def test_the_counts_go_on(self) -> None:
+        """They are the writer's from now on, and change once."""
+        ended = make_task(2).dispatched("d1", 1100.0).ended(TaskStatus.FAILED, 1400.0, "no")
+        writer.write(self.cursor, [save(ended, before=TaskStatus.DISPATCHED), save(make_task(7))])
+        for status, number in ((TaskStatus.DISPATCHED, 0), (TaskStatus.FAILED, 1), (TaskStatus.PENDING, 1)):
+            self.assertEqual(reader.read_page(self.cursor, Filter(status=status), 10, 0)[1], number, status)
+        self.assertEqual(reader.read_snapshot(self.cursor).total_finished, 2)
