@@ -15,6 +15,7 @@ import msgspec
 from makima_relay.core.members import (
     LONGEST_NAME,
     LONGEST_TASK_ID,
+    LONGEST_TEXT,
     UNREADABLE,
     InvalidMessageError,
     Members,
@@ -43,7 +44,7 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     task_id: str | None
 
 
-class Completion(msgspec.Struct, frozen=True):
+class Completion(msgspec.Struct, frozen=True, gc=False):
     """daemon -> server: ``taskComplete``."""
 
     payload: bytes
@@ -82,7 +83,7 @@ class Hello(msgspec.Struct, frozen=True):
     case: WireCase
 
 
-class Spawn(msgspec.Struct, frozen=True):
+class Spawn(msgspec.Struct, frozen=True, gc=False):
     """server -> daemon: ``spawnTask``."""
 
     payload: bytes
@@ -174,7 +175,30 @@ class _Envelope(msgspec.Struct, gc=False):
     task_id: _TaskId | None = None
 
 
+class _Completion(_Envelope, kw_only=True):
+    """The same of ``taskComplete``."""
+
+    success: bool
+    error: str | None = None
+
+
+class _Command(_Envelope, kw_only=True):
+    """The same of what the server sends."""
+
+    taskName: str | None = None
+    task_name: str | None = None
+    name: str | None = None
+
+    def shown_name(self) -> str | None:
+        """The first of the names that is there."""
+        name = self.taskName if self.taskName is not None else self.task_name
+        name = self.name if name is None else name
+        return None if name is None else name[:LONGEST_TEXT]
+
+
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_completion = msgspec.json.Decoder(_Completion).decode
+_decode_command = msgspec.json.Decoder(_Command).decode
 _T = TypeVar("_T")
 
 
@@ -197,6 +221,8 @@ def read_report(payload: bytes) -> DaemonMessage:
     reader = _report_readers[envelope.type]
     if reader is None:
         return Report(payload, envelope.taskId or envelope.task_id)
+    if reader is _read_completion:
+        return _read_completion_fast(payload)
     return reader(payload, Members(payload))
 
 
@@ -217,6 +243,17 @@ def _read_heartbeat(_payload: bytes, members: Members) -> DaemonMessage:
     if not isinstance(listed, list) or len(listed) > MOST_LISTED:
         raise InvalidMessageError(f"activeTasks must be an array of at most {MOST_LISTED} task ids")
     return Heartbeat(frozenset(checked_task_id(each, "each of activeTasks") for each in listed))
+
+
+def _read_completion_fast(payload: bytes) -> DaemonMessage:
+    try:
+        members = _decode_completion(payload)
+    except UNREADABLE:
+        return _read_completion(payload, Members(payload))
+    task_id = members.taskId or members.task_id
+    if task_id is None or (members.error is not None and len(members.error) > LONGEST_TEXT):
+        return _read_completion(payload, Members(payload))
+    return Completion(payload, task_id, members.success, members.error)
 
 
 def _read_completion(payload: bytes, members: Members) -> DaemonMessage:
@@ -257,6 +294,17 @@ def read_command(payload: bytes) -> ServerMessage:
     :param payload: one text message, UTF-8.
     :raises InvalidMessageError: when it is none that ``protocol.md``, *Upstream: server → relay* allows.
     """
+    try:
+        envelope = _decode_command(payload)
+    except UNREADABLE:
+        return _read_command_carefully(payload)
+    task_id = envelope.taskId or envelope.task_id
+    if task_id is None or _folded_types[envelope.type] != "spawntask":
+        return _read_command_carefully(payload)
+    return Spawn(payload, task_id, envelope.shown_name())
+
+
+def _read_command_carefully(payload: bytes) -> ServerMessage:
     members = Members(payload)
     spelling = members.type()
     match _folded_types[spelling]:

@@ -20,7 +20,7 @@ from makima_relay.core.outbox import Backlog
 from makima_relay.core.state import StoredDaemon, StoredTask
 from makima_relay.core.tasks import TaskStatus
 from makima_relay.store import reader
-from makima_relay.store.reader import read_reports
+from makima_relay.store.reader import TaskEvent, read_reports
 from makima_relay.store.tasks_writer import prune
 from makima_relay.store.writer import can_pass, cut_log, give_back_pages
 from tests.store.case import StoreTestCase, entry, finished, make_task, save, save_daemon, steps
@@ -66,15 +66,14 @@ class TaskTests(StoreTestCase):
         """With an event for each; what waits stays as it is, and a later save goes on from there."""
         dispatched = make_task(1).dispatched("d1", 1100.0)
         running = make_task(2).dispatched("d2", 1100.0).running("d2", 1200.0)
-        orphaned = running.to(TaskStatus.ORPHANED)
         self.write(save(dispatched), save(running), save(make_task(3)), save(finished(make_task(4))))
-        self.write(OrphanTasks(1500.0), save(orphaned.running("d2", 1600.0), 1600.0))
+        again = save(running.to(TaskStatus.ORPHANED).running("d2", 1600.0), 1600.0, before=TaskStatus.ORPHANED)
+        self.write(OrphanTasks(1500.0), again)
         statuses = [stored.task.status for stored in self.reopen().tasks]
         self.assertEqual(statuses, [TaskStatus.ORPHANED, TaskStatus.RUNNING, TaskStatus.PENDING])
-        rows = self.connection.execute(
-            "SELECT task, daemon_id FROM task_events WHERE status = 'orphaned' AND at = 1500.0"
-        )
-        self.assertEqual(rows.fetchall(), [(1, "d1"), (2, "d2")])
+        found = self.read(reader.read_task, "t1")
+        assert found is not None
+        self.assertEqual(found[1][-1], TaskEvent(1500.0, "orphaned", "d1", None))
         counts = dict(self.connection.execute("SELECT status, tasks FROM task_counts WHERE tasks > 0").fetchall())
         self.assertEqual(counts, {"orphaned": 1, "running": 1, "pending": 1, "completed": 1})
 
