@@ -35,13 +35,10 @@ class Performer(Protocol):
     """Who does what is not for the database."""
 
     def perform(self, effect: Effect) -> None:
-        """Do one effect that is not saved, now."""
+        """Do one effect now; of one that is saved, what is to be done besides."""
 
     def committed(self, batch: Sequence[Saved]) -> None:
         """Learn that effects are in the database."""
-
-    def saving(self, effect: Saved) -> None:
-        """See one effect that is saved when its turn comes; nothing is to be done."""
 
     def suspended(self, reason: str) -> None:
         """The database cannot be written for now: nothing new should come in."""
@@ -154,14 +151,12 @@ class CommitQueue:
 
     def _pass(self, effect: Effect) -> None:
         """Let an effect through that nothing holds up."""
+        self._performer.perform(effect)
         if isinstance(effect, Saved):
-            self._performer.saving(effect)
             self._unsaved.append(effect)
             self._hurry = self._hurry or isinstance(effect, Urgent)
             if not self._hurry:
                 self._linger_on()
-        else:
-            self._performer.perform(effect)
 
     def _linger_on(self) -> None:
         """Commit what nothing waits for soon."""
@@ -212,11 +207,7 @@ class CommitQueue:
         # What is put meanwhile must not begin the next commit: this one is not wholly done.
         self._passing = True
         for _place in range(self._covered):
-            effect = self._queue.popleft()
-            if isinstance(effect, Saved):
-                self._performer.saving(effect)
-            else:
-                self._performer.perform(effect)
+            self._performer.perform(self._queue.popleft())
         waiting, self._waiting_for_batch = self._waiting_for_batch, []
         self._go_on()
         self._performer.committed(batch)

@@ -287,9 +287,12 @@ class Engine:
 
     def perform(self, effect: effects.Effect) -> None:
         """See :meth:`makima_relay.commits.Performer.perform`."""
-        self._doers[type(effect)](effect)
+        do = self._doers.get(type(effect))
+        if do is not None:
+            do(effect)
 
     def _make_doers(self) -> dict[type[effects.Effect], Callable[[Any], object]]:
+        """What is done for each class of effects; those that are only saved are not among them."""
         links, later = self._links, self._clock.reactor.callLater
         return {
             effects.SendReports: links.send_reports,
@@ -303,6 +306,7 @@ class Engine:
             effects.LoadReports: self._load,
             effects.SendMore: lambda effect: later(0, self._send_more, effect.connection),
             effects.ReleaseMore: lambda _: later(0, self._release_more),
+            effects.SaveEntry: self._show,
         }
 
     def _send_heartbeat(self, effect: effects.SendHeartbeat) -> None:
@@ -347,15 +351,14 @@ class Engine:
 
     def committed(self, batch: Sequence[effects.Saved]) -> None:
         """See :meth:`makima_relay.commits.Performer.committed`: reports that are stored need not stay in memory."""
-        stored = [effect.reports[-1][0] for effect in batch if isinstance(effect, effects.KeepReports)]
+        stored = [effect.reports[-1][0] for effect in batch if type(effect) is effects.KeepReports]
         if stored:
             self._perform(self.relay.reports_stored(stored[-1]))
 
-    def saving(self, effect: effects.Saved) -> None:
-        """See :meth:`makima_relay.commits.Performer.saving`: the program's log shows what the journal does."""
-        if isinstance(effect, effects.SaveEntry):
-            entry = effect.entry
-            self._log.info("{event}: {detail} {fields}", event=entry.event, detail=entry.detail, fields=entry.fields)
+    def _show(self, effect: effects.SaveEntry) -> None:
+        """Have the program's log show what the journal does."""
+        entry = effect.entry
+        self._log.info("{event}: {detail} {fields}", event=entry.event, detail=entry.detail, fields=entry.fields)
 
     def suspended(self, reason: str) -> None:
         """See :meth:`makima_relay.commits.Performer.suspended`: no daemon is read any more, no task is accepted."""

@@ -15,7 +15,7 @@ from makima_relay.core.journal import Entry
 from makima_relay.core.tasks import Task, TaskStatus
 
 
-class Effect(msgspec.Struct, frozen=True):
+class Effect(msgspec.Struct, frozen=True, gc=False):
     """Something to be done outside the core."""
 
 

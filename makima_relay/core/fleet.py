@@ -162,9 +162,10 @@ class Fleet:
             self._daemons.pop(daemon.daemon_id, None)
 
     def hold(self, daemon: Daemon, task_id: str) -> None:
-        """Count a task as a daemon's."""
-        daemon.tasks.add(task_id)
-        self.reconsider(daemon)
+        """Count a task as a daemon's; nothing happens if it is that already."""
+        if task_id not in daemon.tasks:
+            daemon.tasks.add(task_id)
+            self.reconsider(daemon)
 
     def release(self, daemon: Daemon, task_id: str) -> None:
         """Count a task as a daemon's no more."""

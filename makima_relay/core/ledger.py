@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from makima_relay.core.tasks import Task, TaskStatus
+from makima_relay.core.tasks import FINISHED, Task, TaskStatus
 
 MOST_FINISHED: Final = 10_000
 
@@ -51,23 +51,28 @@ class Ledger:
         """The ids of all tasks that some daemon has, connected or not."""
         return list(self._at_work)
 
-    def put(self, task: Task) -> None:
-        """Keep a task as it is now."""
+    def put(self, task: Task) -> Task | None:
+        """Keep a task as it is now.
+
+        :return: what it was, if it was kept in mind.
+        """
         task_id = task.task_id
-        before = self._unfinished.pop(task_id, None)
+        before = self._unfinished.get(task_id)
         if before is not None:
             self.counts[before.status] -= 1
-        self._finished.pop(task_id, None)
-        if task.finished:
+        if task.status in FINISHED:
+            self._unfinished.pop(task_id, None)
+            finished_before = self._finished.pop(task_id, None)
             self._remember_finished(task, was_unfinished=before is not None)
-            return
+            return before or finished_before
         self._unfinished[task_id] = task
         self.counts[task.status] += 1
-        if task.at_work:
+        if task.status is not TaskStatus.PENDING:
             self._at_work[task_id] = None
         else:
             self._at_work.pop(task_id, None)
             self._enqueue(task)
+        return before or self._finished.pop(task_id, None)
 
     def _enqueue(self, task: Task) -> None:
         waiting = self.counts[TaskStatus.PENDING]

@@ -194,18 +194,20 @@ class State:
 
         :param message: its ``spawnTask``, when that is new.
         """
-        before = self.ledger.get(task.task_id)
-        holder_before = None if before is None else self.holder(before)
-        self.ledger.put(task)
-        holder = self.holder(task)
-        if holder_before is not holder:
-            if holder_before is not None:
-                self.fleet.release(holder_before, task.task_id)
-            if holder is not None:
-                self.fleet.hold(holder, task.task_id)
+        before = self.ledger.put(task)
+        if before is None or before.daemon_id != task.daemon_id or before.at_work != task.at_work:
+            self._change_hands(before, task)
         if message is not None:
             self._messages[task.task_id] = message
         self.note(effects.SaveTask(task, self.wall(now), message, None if before is None else before.status))
+
+    def _change_hands(self, before: Task | None, task: Task) -> None:
+        holder_before = None if before is None else self.holder(before)
+        holder = self.holder(task)
+        if holder_before is not None:
+            self.fleet.release(holder_before, task.task_id)
+        if holder is not None:
+            self.fleet.hold(holder, task.task_id)
 
     def has_message(self, task: Task) -> bool:
         """Whether the task can be sent to a daemon (again)."""

@@ -47,7 +47,8 @@ class IllegalTransitionError(Exception):
     """A move that :data:`TRANSITIONS` does not have: a bug in the relay, never a peer's doing."""
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True):
+# Nothing that a task or an effect refers to can refer back, so the garbage collector need not look at them.
+class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One task as the relay knows it.
 
     :ivar key: the relay's own number for the task, unique and never reused.
