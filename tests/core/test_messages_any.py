@@ -16,6 +16,7 @@ from makima_relay.core.messages import (
     Heartbeat,
     Report,
     StatusChange,
+    _read_command_carefully,
     presented_key,
     read_command,
     read_first_message,
@@ -75,6 +76,14 @@ likely = st.tuples(
 objects = st.lists(members, max_size=6) | st.tuples(likely, st.lists(members, max_size=3)).map(
     lambda both: [*both[0], *both[1]]
 )
+
+spawns = st.tuples(
+    st.tuples(st.just("type"), st.sampled_from(["spawnTask", "Spawn_Task", "interruptTask", "error"])),
+    st.tuples(st.sampled_from(["taskId", "task_id", "other"]), task_ids | st.none()),
+    st.tuples(st.sampled_from(["taskName", "task_name", "name"]), anything | st.just("n" * 9_000)),
+    st.tuples(st.sampled_from(["taskName", "task_name", "name"]), anything),
+    members,
+).map(list)
 
 
 def encoded(pairs: list[tuple[str, Any]]) -> bytes:
@@ -212,3 +221,17 @@ class AnyMessageTests(SynchronousTestCase):
             self.assertRaises(InvalidMessageError, read_report, payload)
         else:
             self.assertEqual(without_words(read_report(payload)), expected)
+
+    @examples(1_500)
+    @given(spawns.map(encoded))
+    @example(b'{"type":"spawnTask","taskId":"t1","taskName":null,"task_name":"","name":"x"}')
+    @example(b'{"type":"spawnTask","taskId":"t1","name":"x","name":5}')
+    def test_both_readings_of_a_spawn_agree(self, payload: bytes) -> None:
+        """What the fast one reads the careful one reads as well, and what is refused is refused for the same reason."""
+        try:
+            expected = _read_command_carefully(payload)
+        except InvalidMessageError as refusal:
+            error = self.assertRaises(InvalidMessageError, read_command, payload)
+            self.assertEqual(str(error), str(refusal))
+        else:
+            self.assertEqual(read_command(payload), expected)
