@@ -27,6 +27,7 @@ from makima_relay.exits import end_well_on_signals, exit_with, stop
 from makima_relay.health import Health
 from makima_relay.housekeeping import Housekeeper
 from makima_relay.listener import Listener
+from makima_relay.recollection import Recollection
 from makima_relay.redaction import redactor
 from makima_relay.settings import Settings, SettingsError, daemon_endpoint, load, secrets_of, shown_url
 from makima_relay.store import SQLiteStore
@@ -73,6 +74,7 @@ class RelayService(Service):
         self._daemons: DaemonFactory | None = None
         self._engine: Engine | None = None
         self._upstream: Upstream | None = None
+        self._recollection: Recollection | None = None
         self._housekeeper: Housekeeper | None = None
 
     # ------------------------------------------------------------------------------------------------- starting
@@ -119,6 +121,8 @@ class RelayService(Service):
         health.opened(self._ports)
         self._housekeeper = Housekeeper(self._store, self._clock, settings.task_retention)
         self._housekeeper.start()
+        self._recollection = Recollection(self._store, relay, self._clock)
+        self._recollection.start()
         upstream.connector.connect()
 
     def _make_daemons(self, engine: Engine) -> DaemonFactory:
@@ -206,6 +210,8 @@ class RelayService(Service):
             self._starting.cancel()
         if self._housekeeper is not None:
             self._housekeeper.stop()
+        if self._recollection is not None:
+            self._recollection.stop()
         yield DeferredList([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
         if self._engine is None or self._daemons is None or self._upstream is None or self._listener is None:
             return

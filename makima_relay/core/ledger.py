@@ -1,7 +1,8 @@
 """The ledger: the tasks that the relay keeps in mind, and the queue of those that wait.
 
 It holds every unfinished task, and of the finished ones the latest few, because most late reports are about those.
-The others are in the store only; :mod:`~makima_relay.core.lanes` has them looked up.
+The others are in the store only; :mod:`~makima_relay.core.lanes` has them looked up, unless
+:mod:`~makima_relay.core.past` knows that there is nothing to be found.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from makima_relay.core.past import Past
 from makima_relay.core.tasks import FINISHED, Task, TaskStatus
 
 MOST_FINISHED: Final = 10_000
@@ -21,6 +23,7 @@ class Ledger:
 
     :param next_key: the first number that no stored task has, as key or position.
     :param total_finished: how often a task finished, ever.
+    :ivar past: the ids of tasks that are not in mind.
     """
 
     def __init__(self, next_key: int = 1, total_finished: int = 0) -> None:
@@ -30,6 +33,7 @@ class Ledger:
         #: Finds a task that is not finished, by its id; at once, because each report asks.
         self.unfinished: Callable[[str], Task | None] = self._unfinished.get
         self._finished: OrderedDict[str, Task] = OrderedDict()
+        self.past = Past()
         self._at_work: dict[str, None] = {}
         self._queue: list[tuple[int, str]] = []
         self.counts: Counter[TaskStatus] = Counter()
@@ -46,6 +50,10 @@ class Ledger:
 
     def __contains__(self, task_id: str) -> bool:
         return task_id in self._unfinished or task_id in self._finished
+
+    def is_certain(self, task_id: str) -> bool:
+        """Whether the store would tell nothing that is not in mind."""
+        return task_id in self._unfinished or task_id in self._finished or not self.past.may_have(task_id)
 
     def at_work(self) -> list[str]:
         """The ids of all tasks that some daemon has, connected or not."""
@@ -89,7 +97,8 @@ class Ledger:
         self._finished[task.task_id] = task
         self.total_finished += was_unfinished
         if len(self._finished) > MOST_FINISHED:
-            self._finished.popitem(last=False)
+            task_id, _ = self._finished.popitem(last=False)
+            self.past.add([task_id])
 
     def recall(self, task: Task) -> None:
         """Keep in mind again a finished task that was looked up, unless something newer is known of it."""

@@ -100,7 +100,7 @@ class Relay:
         self._reports = Reports(self._state, self._losses)
         self._asking = False
         self._look_at_outbox_at = 0.0
-        self._lanes: Lanes[tuple[int, Daemon, DaemonMessage] | ServerMessage] = Lanes(self._state.ledger.__contains__)
+        self._lanes: Lanes[tuple[int, Daemon, DaemonMessage] | ServerMessage] = Lanes(self._state.ledger.is_certain)
 
     # ------------------------------------------------------------------------------------------------ the relay
 
@@ -188,6 +188,12 @@ class Relay:
     def noted(self, now: float, event: str, detail: str, /, **fields: str | int | None) -> None:
         """Something happened at the edge that only the journal needs to know."""
         self._state.log(now, event, detail, **fields)
+
+    def past_learnt(self, task_ids: Sequence[str], *, is_all: bool) -> None:
+        """See :meth:`makima_relay.recollection.Learner.past_learnt`: nothing is to be done about it."""
+        past = self._state.ledger.past
+        past.add(task_ids)
+        past.is_whole = past.is_whole or is_all
 
     @_input
     def tasks_recalled(self, task_ids: Sequence[str], found: Iterable[Task], now: float) -> None:

@@ -145,6 +145,12 @@ def read_tasks(cursor: Any, task_ids: Sequence[str]) -> list[Task]:
     return found
 
 
+def read_task_ids(cursor: Any, after: str, most: int) -> list[str]:
+    """Read ids of tasks; see :meth:`makima_relay.recollection.KnownIds.task_ids`."""
+    rows = cursor.execute("SELECT task_id FROM tasks WHERE task_id > ? ORDER BY task_id LIMIT ?", [after, most])
+    return [row[0] for row in rows]
+
+
 def _condition(wanted: Filter) -> tuple[str, list[str]]:
     """The WHERE clause of a filter and its parameters."""
     terms, values = [], []

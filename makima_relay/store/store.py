@@ -78,6 +78,10 @@ class SQLiteStore:
         """See :meth:`makima_relay.ports.Store.recall`."""
         return self._read(reader.read_tasks, task_ids)
 
+    def task_ids(self, after: str, most: int) -> Deferred[list[str]]:
+        """See :meth:`makima_relay.recollection.KnownIds.task_ids`."""
+        return self._look_up(reader.read_task_ids, after, most)
+
     def reports(self, after: int, up_to: int, size: int) -> Deferred[tuple[list[tuple[int, bytes]], int]]:
         """See :meth:`makima_relay.ports.Store.reports`."""
         return self._read(reader.read_reports, after, up_to, size)

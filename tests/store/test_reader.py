@@ -27,6 +27,13 @@ class RecallTests(StoreTestCase):
         wanted = [f"t{key}" for key in range(1, 40_000)]
         self.assertEqual(len(self.read(reader.read_tasks, wanted)), 1201)
 
+    def test_ids_are_told_in_slices(self) -> None:
+        """In their order, above the last that was told, whatever the tasks' statuses."""
+        self.write(save(make_task(1, "b")), save(finished(make_task(2, "ä"))), save(make_task(3, "a")))
+        self.assertEqual(self.read(reader.read_task_ids, "", 2), ["a", "b"])
+        self.assertEqual(self.read(reader.read_task_ids, "b", 2), ["ä"])
+        self.assertEqual(self.read(reader.read_task_ids, "ä", 2), [])
+
     def test_one_task_comes_with_the_name_of_its_daemon(self) -> None:
         """If that is known."""
         self.write(save_daemon(1, "build-7"), save(finished(make_task(1))), save(make_task(2)))
