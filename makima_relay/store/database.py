@@ -151,7 +151,9 @@ def connect(path: Path) -> sqlite3.Connection:
     is_new = path.stat().st_size == 0
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, check_same_thread=False)
     if is_new:
-        # Works before anything else is written, and never again: pages that pruning frees can be given back.
+        # Both work before anything else is written, and never again. Pages that pruning frees can be given back; and
+        # a spawnTask of 2 KB wastes half of a page of 4 KiB: with 8 KiB a task takes half of the writes.
+        connection.execute("PRAGMA page_size = 8192")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     configure(connection)
     return connection

@@ -107,6 +107,13 @@ class DatabaseTests(DatabaseTestCase):
             self.assertEqual(connection.execute("PRAGMA journal_mode").fetchone(), ("wal",))
             self.assertEqual(connection.execute("PRAGMA synchronous").fetchone(), (2,))
 
+    def test_a_new_database_has_pages_in_which_tasks_fit_well(self) -> None:
+        """And its freed pages can be given back; both can be had at the beginning only."""
+        self.open()
+        with closing(connect(self.path)) as connection:
+            self.assertEqual(connection.execute("PRAGMA page_size").fetchone(), (8192,))
+            self.assertEqual(connection.execute("PRAGMA auto_vacuum").fetchone(), (2,))
+
     def test_what_is_no_database_is_refused(self) -> None:
         """The file is named, and left as it was."""
         junk = b"these are holiday pictures, not a database" * 50
