@@ -8,7 +8,7 @@ The others are in the store only; :mod:`~makima_relay.core.lanes` has them looke
 from __future__ import annotations
 
 import heapq
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
 
@@ -35,7 +35,9 @@ class Ledger:
         self._finished: OrderedDict[str, Task] = OrderedDict()
         self.past = Past()
         self._at_work: dict[str, None] = {}
-        self._queue: list[tuple[int, str]] = []
+        #: Those that wait, as they arrived, and those that came back behind younger ones: a queue and a heap.
+        self._arrived: deque[tuple[int, str]] = deque()
+        self._returned: list[tuple[int, str]] = []
         self.counts: Counter[TaskStatus] = Counter()
 
     def number(self) -> int:
@@ -84,13 +86,16 @@ class Ledger:
 
     def _enqueue(self, task: Task) -> None:
         waiting = self.counts[TaskStatus.PENDING]
-        if len(self._queue) > 64 + 2 * waiting:
+        entry = (task.position, task.task_id)
+        if len(self._arrived) + len(self._returned) > 64 + 2 * waiting:
             # Tasks that were withdrawn are thrown out when they surface; behind an old head they would pile up.
             pending = (each for each in self._unfinished.values() if each.status is TaskStatus.PENDING)
-            self._queue = [(each.position, each.task_id) for each in pending]
-            heapq.heapify(self._queue)
+            self._arrived = deque(sorted((each.position, each.task_id) for each in pending))
+            self._returned = []
+        elif self._arrived and entry < self._arrived[-1]:
+            heapq.heappush(self._returned, entry)
         else:
-            heapq.heappush(self._queue, (task.position, task.task_id))
+            self._arrived.append(entry)
 
     def _remember_finished(self, task: Task, *, was_unfinished: bool) -> None:
         self._at_work.pop(task.task_id, None)
@@ -107,10 +112,15 @@ class Ledger:
 
     def oldest_pending(self) -> Task | None:
         """The pending task that came first."""
-        while self._queue:
-            position, task_id = self._queue[0]
+        arrived, returned = self._arrived, self._returned
+        while arrived or returned:
+            came_back = bool(returned) and (not arrived or returned[0] < arrived[0])
+            position, task_id = returned[0] if came_back else arrived[0]
             task = self._unfinished.get(task_id)
             if task is not None and task.status is TaskStatus.PENDING and task.position == position:
                 return task
-            heapq.heappop(self._queue)
+            if came_back:
+                heapq.heappop(returned)
+            else:
+                arrived.popleft()
         return None

@@ -110,6 +110,21 @@ class PendingTests(SynchronousTestCase):
         self.ledger.put(task("t2", 2).to(TaskStatus.CANCELLED))
         self.assertEqual(self.oldest(), "t1")
 
+    def test_tasks_that_are_pending_again_go_by_their_age(self) -> None:
+        """In whichever order they came back, and before those that came later."""
+        tasks = [task(f"t{key}", key) for key in range(1, 8)]
+        for each in tasks:
+            self.ledger.put(each)
+        for key in (5, 1, 3):
+            self.ledger.put(tasks[key - 1].dispatched("d", AT))
+        for key in (5, 1, 3):
+            self.ledger.put(tasks[key - 1].dispatched("d", AT).to(TaskStatus.ORPHANED).to(TaskStatus.PENDING))
+        order = []
+        while (found := self.ledger.oldest_pending()) is not None:
+            order.append(found.position)
+            self.ledger.put(found.to(TaskStatus.CANCELLED))
+        self.assertEqual(order, [1, 2, 3, 4, 5, 6, 7])
+
     def test_a_withdrawn_task_is_passed_over(self) -> None:
         """Nothing is left then."""
         self.ledger.put(task())
