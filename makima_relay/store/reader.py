@@ -175,15 +175,25 @@ def read_page(cursor: Any, wanted: Filter, limit: int, offset: int) -> tuple[lis
     :return: the page, and how many tasks there are in all.
     """
     where, values = _condition(wanted)
+    total = _count(cursor, wanted, where, values)
+    if offset >= total:
+        return [], total
+    order = "position DESC"
+    if offset > total // 2:
+        # The nearer end: leaving a million rows out takes 40 ms.
+        order, limit, offset = "position", min(limit, total - offset), max(0, total - offset - limit)
+    if wanted.text is not None and offset + limit >= total:
+        # All must be read: as they lie in the file that takes half as long as by position.
+        order = order.replace("position", "+position")
     columns = ", ".join(f"tasks.{name.strip()}" for name in _COLUMNS.split(","))
     # The inner query finds the page in an index alone, so that leaving out many rows does not read them.
     rows = cursor.execute(
         f"SELECT {columns}, hostname FROM (SELECT position AS place FROM tasks {where} "
-        "ORDER BY position DESC LIMIT ? OFFSET ?) JOIN tasks ON position = place "
+        f"ORDER BY {order} LIMIT ? OFFSET ?) JOIN tasks ON position = place "
         "LEFT JOIN daemons ON daemons.daemon_id = tasks.daemon_id ORDER BY position DESC",
         [*values, limit, offset],
     ).fetchall()
-    return [TaskRow(_task(row), row[13]) for row in rows], _count(cursor, wanted, where, values)
+    return [TaskRow(_task(row), row[13]) for row in rows], total
 
 
 def _count(cursor: Any, wanted: Filter, where: str, values: list[str]) -> int:
