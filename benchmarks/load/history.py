@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -62,8 +64,16 @@ def _add(connection: sqlite3.Connection, numbers: range, began: float, gap: floa
         ((number + 1, _MESSAGE % number) for number in numbers),
     )
     connection.executemany(
-        "INSERT INTO task_events (task, at, status, daemon_id) VALUES (?, ?, ?, ?)",
-        (event for number in numbers for event in _events(number, began + number * gap)),
+        "INSERT INTO task_changes (task, changes) VALUES (?, ?)",
+        (
+            (number + 1, json.dumps(changes).encode())
+            for number in numbers
+            for changes in _changes(number, began + number * gap)
+        ),
+    )
+    connection.executemany(
+        "UPDATE task_counts SET tasks = tasks + ? WHERE status = ?",
+        [(count, status) for status, count in Counter(map(_status, numbers)).items()],
     )
 
 
@@ -73,8 +83,8 @@ def _task(number: int, at: float) -> tuple[object, ...]:
     return key, key, f"old-{number:08d}", name, _status(number), daemon, at, at, at + 1, at + 60
 
 
-def _events(number: int, at: float) -> Iterator[tuple[object, ...]]:
+def _changes(number: int, at: float) -> Iterator[list[list[object]]]:
+    """The changes of a task's status, as the relay keeps them: by commit."""
     daemon = _daemon(number % _DAEMONS)
-    yield number + 1, at, "pending", None
-    yield number + 1, at, "dispatched", daemon
-    yield number + 1, at + 60, _status(number), daemon
+    yield [[at, "pending", None, None], [at, "dispatched", daemon, None]]
+    yield [[at + 60, _status(number), daemon, None]]

@@ -74,7 +74,7 @@ class NewTaskTests(RelayTestCase):
         """A report on it goes on at once."""
         self.relay.past_learnt([], is_all=True)
         payload = wire("taskOutput", taskId="new")
-        decided = self.relay.report_received(1, read_report(payload), NOW)
+        decided = self.relay.reports_received(1, [read_report(payload)], NOW)
         self.assertEqual([type(each) for each in decided], [effects.SaveTask, effects.SendUpstream])
 
 
