@@ -8,43 +8,31 @@ numbers of daemons' connections are greater than 0 and never used again.
 from __future__ import annotations
 
 import functools
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Concatenate, ParamSpec, cast
 
-import msgspec
-
 from makima_relay.core import effects
 from makima_relay.core.commands import Commands
-from makima_relay.core.fleet import Daemon
-from makima_relay.core.journal import Entry
-from makima_relay.core.lanes import Lanes
+from makima_relay.core.lookups import LookUps
 from makima_relay.core.losses import Losses
 from makima_relay.core.messages import (
     Authenticated,
     Command,
     DaemonMessage,
-    Heartbeat,
     Hello,
     ServerError,
     ServerMessage,
     Spawn,
 )
 from makima_relay.core.presence import Presence
+from makima_relay.core.recovery import Recovery
 from makima_relay.core.reports import Reports
-from makima_relay.core.state import Policy, Snapshot, State, StoredTask
-from makima_relay.core.tasks import Task, TaskStatus
-
-#: The lane of the server's messages. A daemon has one lane, whatever its connections, so that what it said on an
-#: older one goes before what it says on a newer.
-UPSTREAM_LANE = "upstream"
+from makima_relay.core.state import Policy, Snapshot, State
+from makima_relay.core.tasks import Task
+from makima_relay.core.view import View
 
 #: How often it is looked, while reports come, whether some have waited too long, in seconds.
 _LOOK_INTERVAL = 0.02
-#: What a message takes besides its payload, and an id in a heartbeat, about, in bytes.
-_OVERHEAD, _ID = 512, 128
-#: Tasks of an earlier run that are taken up at a time: some 20 ms.
-_TASKS_AT_A_TIME = 5_000
 
 _Effects = list[effects.Effect]
 _P = ParamSpec("_P")
@@ -73,14 +61,7 @@ def _input(method: Callable[Concatenate[Relay, _P], None]) -> Callable[Concatena
     return cast("Callable[Concatenate[Relay, _P], _Effects]", told)
 
 
-def _weight(message: DaemonMessage | ServerMessage) -> int:
-    """About how many bytes of memory a message takes while it waits."""
-    if isinstance(message, Heartbeat):
-        return _OVERHEAD + _ID * len(message.active_tasks or ())
-    return _OVERHEAD + len(getattr(message, "payload", b""))
-
-
-class Relay:
+class Relay(View):
     """Decides for one relay.
 
     :param policy: the settings that it obeys.
@@ -90,17 +71,13 @@ class Relay:
 
     def __init__(self, policy: Policy, snapshot: Snapshot | None = None, redact: Callable[[str], str] = str) -> None:
         snapshot = snapshot or Snapshot()
-        self._state = State(policy, snapshot, redact)
-        self._left_daemons = snapshot.daemons
-        self._left_tasks = deque(snapshot.tasks)
-        self._has_orphaned = False
-        self._losses = Losses(self._state)
-        self._commands = Commands(self._state)
-        self._presence = Presence(self._state, self._losses)
-        self._reports = Reports(self._state, self._losses)
-        self._asking = False
+        state = State(policy, snapshot, redact)
+        self._losses = Losses(state)
+        self._commands = Commands(state)
+        self._presence = Presence(state, self._losses)
+        self._reports = Reports(state, self._losses)
         self._look_at_outbox_at = 0.0
-        self._lanes: Lanes[tuple[int, Daemon, DaemonMessage] | ServerMessage] = Lanes(self._state.ledger.is_certain)
+        super().__init__(state, LookUps(state), Recovery(state, self._losses, snapshot))
 
     # ------------------------------------------------------------------------------------------------ the relay
 
@@ -113,36 +90,14 @@ class Relay:
 
         :param wall: the same moment, in seconds since the epoch.
         """
-        state = self._state
-        state.set_clock(now, wall)
-        for daemon in self._left_daemons:
-            state.fleet.enlist(Daemon(daemon.daemon_id, daemon.machine_id, daemon.hostname, draining=daemon.draining))
-        self._left_daemons = ()
-        self._take_up(now)
-        state.log(now, "relay_started", "the relay has started")
+        self._state.set_clock(now, wall)
+        self._recovery.begin(now)
+        self._state.log(now, "relay_started", "the relay has started")
 
     @_input
     def taken_up(self, now: float) -> None:
         """Others have had their turn: the next of the tasks that an earlier run left are taken up."""
-        self._take_up(now)
-
-    def _take_up(self, now: float) -> None:
-        for _ in range(min(_TASKS_AT_A_TIME, len(self._left_tasks))):
-            stored = self._left_tasks.popleft()
-            if stored.task.at_work:
-                stored = self._orphaned(stored, now)
-                self._losses.taken_up(stored.task, now)
-            self._state.take_up(stored)
-
-    def _orphaned(self, stored: StoredTask, now: float) -> StoredTask:
-        """A task whose daemon is not connected any more, or not yet."""
-        if stored.task.status is TaskStatus.ORPHANED:
-            return stored
-        if not self._has_orphaned:
-            # All of them at once: they may be very many.
-            self._has_orphaned = True
-            self._state.note(effects.OrphanTasks(self._state.wall(now)))
-        return msgspec.structs.replace(stored, task=stored.task.to(TaskStatus.ORPHANED))
+        self._recovery.go_on(now)
 
     @_input
     def stopping(self) -> None:
@@ -202,30 +157,13 @@ class Relay:
         :param task_ids: what was asked.
         :param found: the finished tasks among them.
         """
-        self._asking = False
-        stored = set()
-        for task in found:
-            stored.add(task.task_id)
-            self._state.ledger.recall(task)
-        for _lane, message in self._lanes.answered(task_ids, stored):
+        for message in self._look_ups.answered(task_ids, found):
             if isinstance(message, tuple):
                 self._reports.received(*message, now)
             else:
                 self._act_on_command(message, now)
-        self._let_wait()
+        self._look_ups.ask()
         self._state.flow.release()
-
-    def _let_wait(self) -> None:
-        self._state.flow.waiting = self._lanes.size
-        self._ask_for_tasks()
-
-    def _ask_for_tasks(self) -> None:
-        """Have tasks looked up: one question at a time, so that those that come meanwhile are asked for together."""
-        if not self._asking:
-            task_ids = self._lanes.to_ask()
-            if task_ids:
-                self._asking = True
-                self._state.note(effects.RecallTasks(task_ids))
 
     # ------------------------------------------------------------------------------------------------- upstream
 
@@ -303,10 +241,8 @@ class Relay:
     def command_received(self, message: ServerMessage, now: float) -> None:
         """The server sent a message."""
         task_id = message.task_id if isinstance(message, Spawn | Command) else None
-        if self._lanes.passes(UPSTREAM_LANE, task_id, message, _weight(message)):
+        if self._look_ups.pass_command(task_id, message):
             self._act_on_command(message, now)
-        else:
-            self._let_wait()
 
     def _act_on_command(self, message: object, now: float) -> None:
         match message:
@@ -319,6 +255,10 @@ class Relay:
             case Authenticated():
                 # It was authenticated before: there is nothing to change.
                 return
+
+    def refusal(self, message: ServerMessage) -> bytes | None:
+        """What to answer the server while nothing can be stored; none for what can wait until that is over."""
+        return self._commands.refusal(message) if isinstance(message, Spawn) else None
 
     @_input
     def invalid_command_received(self, reason: str, now: float) -> None:
@@ -356,23 +296,17 @@ class Relay:
             return []
         place = 0
         while place < len(reports):
-            if self._lanes.is_clear(daemon.daemon_id):
+            if self._look_ups.is_clear(daemon):
                 place = self._reports.relay_steady(daemon, reports, place, now)
             if place < len(reports):
-                self._report_received(connection, daemon, reports[place], now)
+                if self._look_ups.pass_report(connection, daemon, reports[place]):
+                    self._reports.received(connection, daemon, reports[place], now)
                 place += 1
         if now >= self._look_at_outbox_at:
             self._look_at_outbox(now)
         if daemon.connection == connection and self._state.flow.hold_if_needed(connection):
             daemon.held = True
         return self._state.take_effects()
-
-    def _report_received(self, connection: int, daemon: Daemon, report: DaemonMessage, now: float) -> None:
-        task_id = None if type(report) is Heartbeat else report.task_id  # type: ignore[union-attr]
-        if self._lanes.passes(daemon.daemon_id, task_id, (connection, daemon, report), _weight(report)):
-            self._reports.received(connection, daemon, report, now)
-        else:
-            self._let_wait()
 
     def _look_at_outbox(self, now: float) -> None:
         """Have reports kept that have waited long enough: what many daemons send at once may hold up the timers."""
@@ -422,87 +356,3 @@ class Relay:
         if daemon is None:
             raise UnknownDaemonError(daemon_id)
         self._presence.drain(daemon, draining, now)
-
-    # ------------------------------------------------------------------------------------------------ to look at
-
-    def daemons(self) -> list[Daemon]:
-        """The connected daemons, in the order in which they came."""
-        return list(self._state.fleet.connected())
-
-    def daemon(self, daemon_id: str) -> Daemon | None:
-        """A connected daemon by id."""
-        daemon = self._state.fleet.get(daemon_id)
-        return daemon if daemon is not None and daemon.connection is not None else None
-
-    def healthy(self, daemon: Daemon, now: float) -> bool:
-        """Whether a daemon was heard of lately enough."""
-        return self._state.fleet.healthy(daemon, now)
-
-    def task(self, task_id: str) -> Task | None:
-        """A task that is kept in mind: unfinished, or finished lately."""
-        return self._state.ledger.get(task_id)
-
-    def heartbeat(self) -> bytes:
-        """What a heartbeat to the server says now."""
-        return self._state.composer.heartbeat(self.active_tasks())
-
-    def active_tasks(self) -> list[str]:
-        """The ids of all tasks that some daemon has: what a heartbeat to the server lists."""
-        return self._state.ledger.at_work()
-
-    @property
-    def is_taking_up(self) -> bool:
-        """Whether tasks of an earlier run are still to be taken up."""
-        return bool(self._left_tasks)
-
-    @property
-    def pending_tasks(self) -> int:
-        """How many tasks wait for a daemon."""
-        return self._state.ledger.counts[TaskStatus.PENDING]
-
-    @property
-    def total_finished(self) -> int:
-        """How often a task finished, ever."""
-        return self._state.ledger.total_finished
-
-    @property
-    def has_room_for_reports(self) -> bool:
-        """Whether the outbox takes reports, or daemons are held until it does."""
-        return self._state.flow.has_room
-
-    @property
-    def outbox_bytes(self) -> tuple[int, int]:
-        """Bytes of reports that the server may not have: in memory, and in the database."""
-        return self._state.outbox.memory, self._state.outbox.disk
-
-    @property
-    def reports_waiting(self) -> int:
-        """How many reports the server may not have yet."""
-        return len(self._state.outbox)
-
-    def refusal(self, message: ServerMessage) -> bytes | None:
-        """What to answer the server while nothing can be stored; none for what can wait until that is over."""
-        return self._commands.refusal(message) if isinstance(message, Spawn) else None
-
-    def why_pending(self, now: float) -> str:
-        """Why pending tasks wait."""
-        return self._state.fleet.why_none(now)
-
-    @property
-    def last_to_wait(self) -> int:
-        """The number of the last message that had to wait for a look-up; they count from 1."""
-        return self._lanes.last
-
-    @property
-    def oldest_waiting(self) -> int | None:
-        """The number of the message that waits longest for a look-up, if one does."""
-        return self._lanes.oldest
-
-    @property
-    def messages_waiting(self) -> int:
-        """How many messages wait for a look-up, or behind one that does."""
-        return len(self._lanes)
-
-    def journal(self, limit: int) -> list[Entry]:
-        """The latest events, newest first."""
-        return self._state.journal.latest(limit)

@@ -161,7 +161,7 @@ class World:
 
     def waiting_for_look_ups(self) -> Iterator[bytes]:
         """The reports that the relay has read and not acted on."""
-        for lane in self.relay._lanes._waiting.values():
+        for lane in self.relay._look_ups.lanes._waiting.values():
             for *_, message in lane:
                 if isinstance(message, tuple) and not isinstance(message[2], Heartbeat):
                     yield message[2].payload

@@ -1,0 +1,86 @@
+"""What waits for the store: messages about tasks that it may know and that are not in mind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from makima_relay.core import effects
+from makima_relay.core.fleet import Daemon
+from makima_relay.core.lanes import Lanes
+from makima_relay.core.messages import DaemonMessage, Heartbeat, ServerMessage
+from makima_relay.core.state import State
+from makima_relay.core.tasks import Task
+
+#: The lane of the server's messages. A daemon has one lane, whatever its connections, so that what it said on an
+#: older one goes before what it says on a newer.
+_UPSTREAM = "upstream"
+#: What a message takes besides its payload, and an id in a heartbeat, about, in bytes.
+_OVERHEAD, _ID = 512, 128
+
+#: What a daemon said: the connection that it came on, whose it is, and what it is.
+Said = tuple[int, Daemon, DaemonMessage]
+
+
+class LookUps:
+    """Asks the store, one question at a time, and keeps the order of each peer's messages meanwhile.
+
+    :param state: the relay's memory.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._asking = False
+        self.lanes: Lanes[Said | ServerMessage] = Lanes(state.ledger.is_certain)
+
+    def __len__(self) -> int:
+        """How many messages wait."""
+        return len(self.lanes)
+
+    def is_clear(self, daemon: Daemon) -> bool:
+        """Whether nothing that a daemon said waits."""
+        return self.lanes.is_clear(daemon.daemon_id)
+
+    def pass_command(self, task_id: str | None, message: ServerMessage) -> bool:
+        """Whether a message of the server's can be acted on now; if not, it waits."""
+        return self._pass(_UPSTREAM, task_id, message, _weight(message))
+
+    def pass_report(self, connection: int, daemon: Daemon, report: DaemonMessage) -> bool:
+        """Whether a message of a daemon's can be acted on now; if not, it waits."""
+        task_id = None if isinstance(report, Heartbeat) else report.task_id
+        return self._pass(daemon.daemon_id, task_id, (connection, daemon, report), _weight(report))
+
+    def _pass(self, lane: str, task_id: str | None, message: Said | ServerMessage, size: int) -> bool:
+        if self.lanes.passes(lane, task_id, message, size):
+            return True
+        self.ask()
+        return False
+
+    def ask(self) -> None:
+        """Have tasks looked up, unless that is under way: those that come meanwhile are asked for together."""
+        self._state.flow.waiting = self.lanes.size
+        if not self._asking:
+            task_ids = self.lanes.to_ask()
+            if task_ids:
+                self._asking = True
+                self._state.note(effects.RecallTasks(task_ids))
+
+    def answered(self, task_ids: Sequence[str], found: Iterable[Task]) -> Iterator[Said | ServerMessage]:
+        """Keep in mind what was found, and release what waited for it, to be acted on while this is iterated.
+
+        :param task_ids: what was asked.
+        :param found: the finished tasks among them.
+        """
+        self._asking = False
+        stored = set()
+        for task in found:
+            stored.add(task.task_id)
+            self._state.ledger.recall(task)
+        for _lane, message in self.lanes.answered(task_ids, stored):
+            yield message
+
+
+def _weight(message: DaemonMessage | ServerMessage) -> int:
+    """About how many bytes of memory a message takes while it waits."""
+    if isinstance(message, Heartbeat):
+        return _OVERHEAD + _ID * len(message.active_tasks or ())
+    return _OVERHEAD + len(getattr(message, "payload", b""))

@@ -1,0 +1,102 @@
+"""What can be seen of a relay from outside, without changing anything."""
+
+from __future__ import annotations
+
+from makima_relay.core.fleet import Daemon
+from makima_relay.core.journal import Entry
+from makima_relay.core.lookups import LookUps
+from makima_relay.core.recovery import Recovery
+from makima_relay.core.state import State
+from makima_relay.core.tasks import Task, TaskStatus
+
+
+class View:
+    """The part of a :class:`~makima_relay.core.relay.Relay` that only looks.
+
+    :param state: the relay's memory.
+    :param look_ups: what waits for the store.
+    :param recovery: what is left of an earlier run.
+    """
+
+    def __init__(self, state: State, look_ups: LookUps, recovery: Recovery) -> None:
+        self._state = state
+        self._look_ups = look_ups
+        self._recovery = recovery
+
+    def daemons(self) -> list[Daemon]:
+        """The connected daemons, in the order in which they came."""
+        return list(self._state.fleet.connected())
+
+    def daemon(self, daemon_id: str) -> Daemon | None:
+        """A connected daemon by id."""
+        daemon = self._state.fleet.get(daemon_id)
+        return daemon if daemon is not None and daemon.connection is not None else None
+
+    def healthy(self, daemon: Daemon, now: float) -> bool:
+        """Whether a daemon was heard of lately enough."""
+        return self._state.fleet.healthy(daemon, now)
+
+    def task(self, task_id: str) -> Task | None:
+        """A task that is kept in mind: unfinished, or finished lately."""
+        return self._state.ledger.get(task_id)
+
+    def heartbeat(self) -> bytes:
+        """What a heartbeat to the server says now."""
+        return self._state.composer.heartbeat(self.active_tasks())
+
+    def active_tasks(self) -> list[str]:
+        """The ids of all tasks that some daemon has: what a heartbeat to the server lists."""
+        return self._state.ledger.at_work()
+
+    @property
+    def is_taking_up(self) -> bool:
+        """Whether tasks of an earlier run are still to be taken up."""
+        return self._recovery.is_under_way
+
+    @property
+    def pending_tasks(self) -> int:
+        """How many tasks wait for a daemon."""
+        return self._state.ledger.counts[TaskStatus.PENDING]
+
+    @property
+    def total_finished(self) -> int:
+        """How often a task finished, ever."""
+        return self._state.ledger.total_finished
+
+    @property
+    def has_room_for_reports(self) -> bool:
+        """Whether the outbox takes reports, or daemons are held until it does."""
+        return self._state.flow.has_room
+
+    @property
+    def outbox_bytes(self) -> tuple[int, int]:
+        """Bytes of reports that the server may not have: in memory, and in the database."""
+        return self._state.outbox.memory, self._state.outbox.disk
+
+    @property
+    def reports_waiting(self) -> int:
+        """How many reports the server may not have yet."""
+        return len(self._state.outbox)
+
+    def why_pending(self, now: float) -> str:
+        """Why pending tasks wait."""
+        return self._state.fleet.why_none(now)
+
+    @property
+    def last_to_wait(self) -> int:
+        """The number of the last message that had to wait for a look-up; they count from 1."""
+        return self._look_ups.lanes.last
+
+    @property
+    def oldest_waiting(self) -> int | None:
+        """The number of the message that waits longest for a look-up, if one does."""
+        return self._look_ups.lanes.oldest
+
+    @property
+    def messages_waiting(self) -> int:
+        """How many messages wait for a look-up, or behind one that does."""
+        return len(self._look_ups)
+
+    def journal(self, limit: int) -> list[Entry]:
+        """The latest events, newest first."""
+        return self._state.journal.latest(limit)
