@@ -159,17 +159,17 @@ def _rss(under_test: Running) -> float:
 
 def _take_away(server: Server, kind: str) -> None:
     if kind == "stalled":
-        server.relay.pause_reading()
+        server.stall()
     else:
         server.leave()
 
 
 async def _bring_back(server: Server, kind: str) -> None:
     if kind == "stalled":
-        server.relay.resume_reading()
+        server.go_on()
     else:
         await server.listen(server.port)
-        await server.live.wait()
+    await server.live.wait()
 
 
 async def _drain(under_test: Running, arrivals: Arrivals, load: Load, figures: Figures) -> None:

@@ -20,6 +20,10 @@ class _Link(WSListener):
         self._server = server
         self._heard: Callable[[bytes], None] | None = None
 
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Nothing is read of it while the server stalls."""
+        self._server.opened(transport)
+
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """A message came."""
         if frame.msg_type != _TEXT:
@@ -66,6 +70,8 @@ class Server:
         self.pong = asyncio.Event()
         self.port = 0
         self._listening: asyncio.Server | None = None
+        self._open: set[WSTransport] = set()
+        self._stalls = False
 
     async def listen(self, port: int = 0) -> None:
         """Begin.
@@ -79,6 +85,12 @@ class Server:
         self._listening = await ws_create_server(link, "127.0.0.1", port, max_frame_size=1 << 26)
         self.port = int(self._listening.sockets[0].getsockname()[1])
 
+    def opened(self, transport: WSTransport) -> None:
+        """Somebody has connected."""
+        self._open.add(transport)
+        if self._stalls:
+            transport.underlying_transport.pause_reading()
+
     def joined(self, transport: WSTransport) -> None:
         """Somebody has authenticated."""
         self.links.append(transport)
@@ -86,6 +98,7 @@ class Server:
 
     def parted(self, transport: WSTransport) -> None:
         """Somebody's connection is gone."""
+        self._open.discard(transport)
         if transport in self.links:
             self.links.remove(transport)
         if not self.links:
@@ -101,6 +114,18 @@ class Server:
         self.pong.clear()
         self.links[-1].send_ping(b"settled?")
         await self.pong.wait()
+
+    def stall(self) -> None:
+        """Read nothing more, also of new connections, until :meth:`go_on`."""
+        self._stalls = True
+        for link in self._open:
+            link.underlying_transport.pause_reading()
+
+    def go_on(self) -> None:
+        """Read again."""
+        self._stalls = False
+        for link in self._open:
+            link.underlying_transport.resume_reading()
 
     def leave(self) -> None:
         """Cut all connections, and take no others until :meth:`listen` is called again."""
