@@ -24,6 +24,7 @@ from tests.fakes import elapse, unavailable
 from tests.restart import check_restart
 from tests.script import POLICIES, TASKS, play
 from tests.script_stores import PlainStore, left_in
+from tests.untraced import untraced
 
 #: Less than a relay waits before it tries again, in seconds.
 _A_MOMENT = 0.01
@@ -211,11 +212,13 @@ class PassingTests(SynchronousTestCase):
             self.assertEqual(stage.pauses > 0, "commit" in stage.trouble.calls[number - 1 : number - 1 + times], number)
         return counts
 
+    @untraced
     def test_a_single_failure_changes_nothing(self) -> None:
         """The peers are held until it is over; then all is as it would have been."""
         for policy in POLICIES:
             self.assertEqual(self.disturb(policy, 1)[False], 2)
 
+    @untraced
     def test_several_failures_in_a_row_change_nothing(self) -> None:
         """However often the relay has to try."""
         for policy in POLICIES:
@@ -254,18 +257,22 @@ class LastingTests(SynchronousTestCase):
         # That it lives, and takes no new tasks, it may say.
         self.assertEqual([line for line in sent if json.loads(line[2])["type"] not in ("heartbeat", "error")], [])
 
+    @untraced
     def test_nothing_is_sent_any_more_and_nothing_is_lost(self) -> None:
         """A relay that starts anew has all that a peer saw."""
         self.disturb(ValueError("damaged"))
 
+    @untraced
     def test_neither_is_anything_when_the_call_had_done_its_work(self) -> None:
         """Then more is stored than anybody saw."""
         self.disturb(ValueError("damaged"), is_late=True)
 
+    @untraced
     def test_neither_is_anything_when_other_calls_are_under_way(self) -> None:
         """What comes of those makes no difference any more."""
         self.disturb(ValueError("damaged"), delay=0.02)
 
+    @untraced
     def test_neither_is_anything_when_another_reason_came_first(self) -> None:
         """One that could have passed."""
         self.disturb(unavailable(), ValueError("damaged"))

@@ -25,6 +25,7 @@ from makima_relay.core.state import LossPolicy, Policy
 from tests.core.builders import examples, hello, wire
 from tests.core.mortal_world import MortalWorld
 from tests.core.world import MACHINES, ModelDaemon
+from tests.untraced import untraced
 
 machines = st.sampled_from(MACHINES)
 task_ids = st.sampled_from(["t1", "t2", "t3"])
@@ -257,10 +258,12 @@ class RequeueMachine(RelayMachine):
 class RelayMachineTests(SynchronousTestCase):
     """Random walks; see :func:`tests.core.builders.examples`."""
 
+    @untraced
     def test_no_walk_breaks_a_rule_when_lost_tasks_fail(self) -> None:
         """``--on-daemon-loss fail``."""
         run_state_machine_as_test(RelayMachine, settings=examples(200, stateful_step_count=100))
 
+    @untraced
     def test_no_walk_breaks_a_rule_when_lost_tasks_are_requeued(self) -> None:
         """``--on-daemon-loss requeue``."""
         run_state_machine_as_test(RequeueMachine, settings=examples(200, stateful_step_count=100))

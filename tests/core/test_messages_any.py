@@ -25,6 +25,7 @@ from makima_relay.core.messages import (
 )
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import examples
+from tests.untraced import untraced
 
 TYPES = (
     "heartbeat",
@@ -201,6 +202,7 @@ class AnyMessageTests(SynchronousTestCase):
         """Likewise where a message has lost or gained a few bytes."""
         self.assertGreaterEqual(len(read_all(payload[:place] + damage + payload[place + 1 :])), 2)
 
+    @untraced
     @examples(800)
     @given(objects.map(encoded))
     @example(b'{"type":"taskComplete","\\ud800":1,"taskId":"t1","success":false,"error":{"a":"\\ud800"}}')
@@ -209,6 +211,7 @@ class AnyMessageTests(SynchronousTestCase):
         for message in read_all(payload):
             self.assertIs(getattr(message, "payload", payload), payload)
 
+    @untraced
     @examples(1_500)
     @given(objects.map(encoded))
     @example(b'{"type":"x","taskId":5,"taskId":"t1"}')
@@ -222,6 +225,7 @@ class AnyMessageTests(SynchronousTestCase):
         else:
             self.assertEqual(without_words(read_report(payload)), expected)
 
+    @untraced
     @examples(1_500)
     @given(spawns.map(encoded))
     @example(b'{"type":"spawnTask","taskId":"t1","taskName":null,"task_name":"","name":"x"}')
