@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, repeat
 from typing import Any, ClassVar, Final
 
-from autobahn.websocket.utf8validator import Utf8Validator
-
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # It is in C, and not built for every machine.
@@ -127,12 +125,8 @@ def is_begun(data: bytes, position: int, longest: int, *, masked: bool) -> bool:
     if size > longest or have >= head + size:
         return False
     part = data[position + head :]
-    return _may_become_text(apply_mask(part, data[position + head - 4 : position + head]) if masked else part)
-
-
-def _may_become_text(part: bytes) -> bool:
-    # Autobahn's validator, because Python's takes half a surrogate for the beginning of a character.
-    return part.isascii() or bool(Utf8Validator().validate(part)[0])
+    # What else comes in pieces is Autobahn's: it looks at each byte once.
+    return (apply_mask(part, data[position + head - 4 : position + head]) if masked else part).isascii()
 
 
 def frame_end(data: bytes, position: int) -> int:

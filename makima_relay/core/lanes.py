@@ -56,7 +56,8 @@ class Lanes(Generic[MessageT]):
         :param size: its bytes.
         """
         queue = self._waiting.get(lane)
-        known = task_id is None or self._known(task_id)
+        # While the store is asked, nobody makes the task: the answer would be older than it.
+        known = task_id is None or (self._known(task_id) and task_id not in self._asked)
         if queue is None and known:
             return True
         if queue is None:

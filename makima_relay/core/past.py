@@ -20,17 +20,22 @@ class Past:
     """
 
     def __init__(self) -> None:
-        self._bits = bytearray(_HASHES // 8)
+        #: None while there is nothing: to make them takes a millisecond.
+        self._bits: bytearray | None = None
         self.is_whole = False
 
     def add(self, task_ids: Iterable[str]) -> None:
         """Add the ids of tasks that are not in mind, or will not be any more."""
         bits = self._bits
+        if bits is None:
+            self._bits = bits = bytearray(_HASHES // 8)
         for task_id in task_ids:
             place = hash(task_id) % _HASHES
             bits[place >> 3] |= 1 << (place & 7)
 
     def may_have(self, task_id: str) -> bool:
         """Whether the store must be asked for a task that is not in mind."""
+        if not self.is_whole:
+            return True
         place = hash(task_id) % _HASHES
-        return not self.is_whole or bool(self._bits[place >> 3] & 1 << (place & 7))
+        return self._bits is not None and bool(self._bits[place >> 3] & 1 << (place & 7))

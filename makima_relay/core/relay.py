@@ -147,7 +147,8 @@ class Relay(View):
     def past_learnt(self, task_ids: Sequence[str], *, is_all: bool) -> None:
         """See :meth:`makima_relay.recollection.Learner.past_learnt`: nothing is to be done about it."""
         past = self._state.ledger.past
-        past.add(task_ids)
+        if task_ids:
+            past.add(task_ids)
         past.is_whole = past.is_whole or is_all
 
     @_input
@@ -328,7 +329,10 @@ class Relay(View):
     @_input
     def daemon_seen(self, connection: int, now: float) -> None:
         """A daemon answered a ping."""
-        self._presence.heard_from(connection, now)
+        daemon = self._presence.heard_from(connection, now)
+        if daemon is not None and connection in self._state.flow.held:
+            # The pong came in one read with what it is held for.
+            daemon.held = True
 
     # ------------------------------------------------------------------------------------------------ operators
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ _DISPATCH = """
 _MOVE = "UPDATE tasks SET status = ?, started_at = ?, finished_at = ?, error = ? WHERE key = ?"
 _ADD_CHANGES = "INSERT INTO task_changes (task, changes) {rows}"
 _KEEP_MESSAGES = "INSERT OR REPLACE INTO task_messages (task, message) {rows}"
+_EXISTS = "SELECT 1 FROM tasks WHERE key = ?"
 _COUNT = "UPDATE task_counts SET tasks = tasks + ? WHERE status = ?"
 _AT_WORK = "FROM tasks WHERE status IN ('dispatched', 'running')"
 _COUNT_AT_WORK = f"SELECT status, count(*) {_AT_WORK} GROUP BY status"
@@ -57,11 +59,22 @@ def write_tasks(cursor: Any, saves: Sequence[SaveTask]) -> None:
     by_task: dict[int, list[SaveTask]] = defaultdict(list)
     for save in saves:
         by_task[save.task.key].append(save)
+    if _make_anew(cursor, by_task):
+        saves = list(chain.from_iterable(by_task.values()))
     _write_last_states(cursor, by_task.values())
     write_rows(cursor, _ADD_CHANGES, [(key, _changes(moves)) for key, moves in by_task.items()])
     messages = [(save.task.key, save.message) for save in saves if save.message is not None]
     write_rows(cursor, _KEEP_MESSAGES, messages)
     _count(cursor, saves)
+
+
+def _make_anew(cursor: Any, by_task: dict[int, list[SaveTask]]) -> bool:
+    """Of tasks that had finished some may have been pruned, though they were in mind still: those are new again."""
+    asked_again = [key for key, moves in by_task.items() if moves[0].before in FINISHED]
+    pruned = [key for key in asked_again if cursor.execute(_EXISTS, [key]).fetchone() is None]
+    for key in pruned:
+        by_task[key][0] = msgspec.structs.replace(by_task[key][0], before=None)
+    return bool(pruned)
 
 
 def _write_last_states(cursor: Any, moves_of_tasks: Iterable[list[SaveTask]]) -> None:

@@ -94,6 +94,17 @@ class CongestionTests(RelayTestCase):
         self.report(1, wire("news"), NOW + 1001)
         self.assertFalse(self.relay.healthy(daemon, NOW + 2000))
 
+    def test_a_pong_does_not_end_the_holding(self) -> None:
+        """It may come in one read with what the daemon is held for."""
+        self.report(1, wire("news"))
+        self.relay.daemon_seen(1, NOW)
+        daemon = self.relay.daemon(D1)
+        assert daemon is not None
+        self.assertTrue(self.relay.healthy(daemon, NOW + 1000))
+        self.relay.upstream_drained()
+        self.relay.daemon_seen(1, NOW)
+        self.assertFalse(self.relay.healthy(daemon, NOW + 1000))
+
     def test_a_daemon_that_leaves_is_not_held_any_more(self) -> None:
         """Its connection is nobody's."""
         self.report(1, wire("news"))

@@ -104,6 +104,15 @@ class LanesTests(SynchronousTestCase):
         self.assertFalse(self.lanes.passes(1, "x", "more"))
         self.assertIn("x", self.lanes.to_ask())
 
+    def test_a_task_that_is_asked_for_is_waited_for_also_when_it_seems_certain(self) -> None:
+        """The answer would be older than what is made of it meanwhile."""
+        self.lanes.passes(1, "x", "a")
+        self.lanes.to_ask()
+        self.known.add("x")
+        self.assertFalse(self.lanes.passes(2, "x", "b"))
+        self.assertEqual(list(self.lanes.answered(["x"], ())), [(1, "a"), (2, "b")])
+        self.assertTrue(self.lanes.passes(2, "x", "c"))
+
     def test_a_question_is_bounded(self) -> None:
         """What is found must be in mind together."""
         for number in range(MOST_ASKED + 2):

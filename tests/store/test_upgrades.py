@@ -26,6 +26,8 @@ INSERT INTO task_messages VALUES (1, x'7b7d'), (2, x'7b7d');
 INSERT INTO task_events (task, at, status, daemon_id, error) VALUES
     (1, 1001.0, 'pending', NULL, NULL), (2, 1002.0, 'pending', NULL, NULL), (1, 1100.0, 'dispatched', 'd1', NULL),
     (2, 1100.5, 'dispatched', 'd1', NULL), (1, 1300.0, 'completed', 'd1', 'say "é"');
+-- And what an operator has added.
+CREATE VIEW at_work AS SELECT task_id FROM tasks WHERE status = 'dispatched';
 """
 
 
@@ -76,6 +78,10 @@ class UpgradeTests(SynchronousTestCase):
             found = reader.read_task(self.cursor, task_id)
             assert found is not None
             self.assertEqual(found[1], events)
+
+    def test_an_operators_view_is_there_still(self) -> None:
+        """It looks at the new table."""
+        self.assertEqual(self.cursor.execute("SELECT * FROM at_work").fetchall(), [("t2",)])
 
     def test_the_counts_go_on(self) -> None:
         """They are the writer's from now on, and change once."""

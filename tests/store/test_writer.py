@@ -77,6 +77,18 @@ class TaskTests(StoreTestCase):
         counts = dict(self.connection.execute("SELECT status, tasks FROM task_counts WHERE tasks > 0").fetchall())
         self.assertEqual(counts, {"orphaned": 1, "running": 1, "pending": 1, "completed": 1})
 
+    def test_a_task_that_was_pruned_and_is_asked_for_again_is_new(self) -> None:
+        """The relay may have it in mind still; it is stored whole, and counted."""
+        task = finished(make_task(1))
+        self.write(save(task, message=b"old"))
+        self.read(prune, 1e12, 100)
+        again = task.asked_again(2, "again", 1500.0)
+        renewed = save(again, message=b"new", before=TaskStatus.COMPLETED)
+        self.write(renewed, save(again.dispatched("d1", 1600.0), before=TaskStatus.PENDING))
+        self.assertEqual(self.reopen().tasks, (StoredTask(task=again.dispatched("d1", 1600.0), message=b"new"),))
+        counts = dict(self.connection.execute("SELECT status, tasks FROM task_counts WHERE tasks != 0").fetchall())
+        self.assertEqual(counts, {"dispatched": 1})
+
     def test_a_finished_task_stays_in_the_history_only(self) -> None:
         """It is not taken up, but can be recalled."""
         task = finished(make_task(1), TaskStatus.FAILED, "out of paper")

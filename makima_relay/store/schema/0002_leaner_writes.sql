@@ -28,7 +28,9 @@ INSERT INTO new_tasks
            received_at, dispatched_at, started_at, finished_at, error
     FROM tasks ORDER BY key;
 DROP TABLE tasks;
+PRAGMA legacy_alter_table = ON;
 ALTER TABLE new_tasks RENAME TO tasks;
+PRAGMA legacy_alter_table = OFF;
 
 CREATE INDEX tasks_by_status ON tasks (status, position);
 CREATE INDEX tasks_by_daemon ON tasks (daemon_id, position);
