@@ -25,6 +25,8 @@ from benchmarks.subjects import RELAY, Running, running
 
 _DAEMONS = 20
 _TICK = 0.02
+#: Seconds that all may take besides the outage itself and the catching up.
+_PATIENCE = 120.0
 _WARM_UP = 5.0
 #: Bytes that wait in a daemon when it is kept from sending.
 _FULL = 64 << 10
@@ -193,7 +195,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, machine.cores()[1])
-    figures = run_once(lambda: measure(arguments.kind, arguments.seconds, arguments.rate))
+    limit = _PATIENCE + 2 * arguments.seconds
+    figures = run_once(lambda: measure(arguments.kind, arguments.seconds, arguments.rate), limit)
     progress("")
     if arguments.json:
         print(json.dumps(attrs.asdict(figures)))

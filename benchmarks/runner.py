@@ -40,17 +40,21 @@ def run(measurement: Measurement, effort: Effort, rounds: int, say: Callable[[st
     return result
 
 
-def run_once(work: Callable[[], Awaitable[T]]) -> T:
-    """Measure once, in an event loop of its own."""
+def run_once(work: Callable[[], Awaitable[T]], limit: float = _TIMEOUT) -> T:
+    """Measure once, in an event loop of its own.
+
+    :param limit: how long it may take, in seconds.
+    :raises BenchmarkError: with whatever goes wrong.
+    """
     gc.collect()
     gc.disable()
     try:
-        return uvloop.run(_guarded(work))
+        return uvloop.run(_guarded(work, limit))
     finally:
         gc.enable()
 
 
-async def _guarded(work: Callable[[], Awaitable[T]]) -> T:
+async def _guarded(work: Callable[[], Awaitable[T]], limit: float) -> T:
     """End with whatever goes wrong in any callback."""
     wrong: list[BaseException] = []
     task: asyncio.Future[T] = asyncio.ensure_future(work())
@@ -64,7 +68,7 @@ async def _guarded(work: Callable[[], Awaitable[T]]) -> T:
     # The relay under test is to end too.
     loop.add_signal_handler(signal.SIGTERM, task.cancel)
     try:
-        async with asyncio.timeout(_TIMEOUT):
+        async with asyncio.timeout(limit):
             return await task
     except asyncio.CancelledError:
         if wrong:
