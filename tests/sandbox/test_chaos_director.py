@@ -158,6 +158,19 @@ class DirectorTests(SynchronousTestCase):
         self.play((1.0, Fault(Kind.STALL, 1.0)))
         self.assertEqual(self.lines, ["begins: stall for 1.0 s", "is over: stall for 1.0 s"])
 
+    def test_the_end_waits_for_what_is_done_to_the_relay_and_begins_nothing_more(self) -> None:
+        """Also what waits for its turn, late on a busy machine."""
+        kill = Fault(Kind.KILL, 5.0)
+        self.play((0.0, kill), (1.0, kill), (3.0, kill), seconds=2.0)
+        finished = Deferred.fromCoroutine(self.director.finish())
+        self.assertNoResult(finished)
+        elapse(self.reactor, 20.0)
+        self.successResultOf(finished)
+        self.assertEqual(
+            [method for _, name, method, _ in self.notes if name == "relay"], ["kill", "check_database", "start"]
+        )
+        self.assertEqual(self.director.played[Kind.KILL], 1)
+
     def test_nothing_comes_after_a_stop(self) -> None:
         """Neither what was planned, nor the rest of what is under way."""
         self.play((1.0, Fault(Kind.TERM, 5.0)), (4.0, Fault(Kind.CUT)), seconds=2.0)

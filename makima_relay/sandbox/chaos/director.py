@@ -55,6 +55,7 @@ class Director:
         self._plays: set[Deferred[None]] = set()
         self._failure: Failure | None = None
         self.played: Counter[Kind] = Counter()
+        self._finishing = False
         self.under_way: list[Fault] = []
 
     def begin(self, planned: Iterable[Planned]) -> None:
@@ -73,6 +74,12 @@ class Director:
     def is_done(self) -> bool:
         """Whether everything was played and is mended."""
         return not self._plays and not any(call.active() for call in self._calls)
+
+    async def finish(self) -> None:
+        """Begin nothing more, and wait until nothing is done to the relay."""
+        self._finishing = True
+        await self._relay.acquire()
+        self._relay.release()
 
     def check(self) -> None:
         """Raise what went wrong, if anything."""
@@ -100,6 +107,8 @@ class Director:
         return Deferred.fromCoroutine(self._shown(fault, play))
 
     async def _shown(self, fault: Fault, play: Callable[[Fault], Any]) -> None:
+        if self._finishing:
+            return
         self.played[fault.kind] += 1
         self.under_way.append(fault)
         self._note(f"begins: {fault}")

@@ -197,6 +197,8 @@ class Experiment:
 
     async def _close(self) -> Figures:
         """Stop the relay, and close the books."""
+        # Late on a busy machine, something may still be under way: a relay that starts cannot be stopped well.
+        await self._director.finish()
         self._note("the relay is stopped")
         await self._relay.stop()
         for line in self.ledger.close(self._clock.monotonic()):

@@ -56,10 +56,10 @@ class Gauges:
 def slope(readings: Sequence[Reading]) -> float | None:
     """How fast the memory of one relay process grows, once it is warm, in bytes an hour.
 
-    :param readings: those of its whole life; of their time the first quarter is not looked at.
+    :param readings: those of its whole life; of their time the first half is not looked at.
     :return: none if there are too few to tell, or it was away in between.
     """
-    warm = readings[len(readings) // 4 :]
+    warm = readings[len(readings) // 2 :]
     points = [(each.at / 3600, each.rss) for each in warm if each.rss is not None]
     if len(points) < max(_FEWEST, len(warm)):
         return None
