@@ -38,7 +38,9 @@ def draw(readings: Sequence[Reading], title: str, path: Path) -> None:
     """
     step = max(1, -(-len(readings) // _MOST_POINTS))
     shown = readings[::step]
-    chart = _pygal().XY(title=title, x_title="seconds", y_title="MiB", dots_size=0.5, include_x_axis=True)
+    # Nothing is fetched from elsewhere when somebody looks at it.
+    quiet = {"js": (), "show_dots": False, "truncate_legend": -1, "legend_at_bottom": True}
+    chart = _pygal().XY(title=title, x_title="seconds", y_title="MiB", include_x_axis=True, **quiet)
     chart.add("resident memory", [(each.at, each.rss / _MIB) for each in shown if each.rss is not None])
     chart.add("database and its log", [(each.at, each.database / _MIB) for each in shown])
     try:
