@@ -139,6 +139,7 @@ def _relay_environment(place: Place) -> dict[str, str]:
         "MAKIMA_RELAY_LISTEN": f"tcp:{place.port}:interface=127.0.0.1:backlog=1024",
         "MAKIMA_RELAY_MAX_DAEMONS": "20000",
         "MAKIMA_RELAY_RECONNECT_MAX_DELAY": "1",
+        "MAKIMA_RELAY_MAX_RECONNECT_ATTEMPTS": "0",
         # A checkout measures itself, whatever is installed.
         "PYTHONPATH": str(_HERE.parent),
     }
