@@ -165,6 +165,55 @@ class EndpointTests(TestCase):
         yield daemon.ended
 
     @inlineCallbacks
+    def assert_order_is_kept(self, endpoint: IStreamClientEndpoint) -> Any:
+        """What the socket takes goes at once, the rest behind it, and what comes later behind that."""
+        daemon = yield endpoint.connect(Factory.forProtocol(Client))
+        daemon.transport.write(upgrade_request() + encode_frame(TEXT, HELLO, masked=True))
+        head = yield daemon.until(b'"daemonId":')
+        (link,) = self.daemons.open
+        daemon.transport.pauseProducing()
+        sent = [b'"first"', b'"%b"' % (b"x" * (8 << 20)), b'"third"']
+        for payload in sent:
+            link.send_text(payload)
+        link.sendPing(b"p")
+        link.send_text(b'"last"')
+        daemon.transport.resumeProducing()
+        received = yield daemon.until(b'"last"')
+        frames, rest = decode_frames(received[head.index(b"\r\n\r\n") + 4 :])
+        self.assertEqual([frame.payload for frame in frames][1:], [*sent, b"p", b'"last"'])
+        self.assertEqual(rest, b"")
+        link.drop()
+        yield daemon.ended
+
+    @inlineCallbacks
+    def test_what_is_sent_keeps_its_order(self) -> Any:
+        """On a plain connection, under TLS, on a UNIX socket."""
+        port = yield self.listen("tcp:0:interface=127.0.0.1")
+        yield self.assert_order_is_kept(TCP4ClientEndpoint(self.reactor, "127.0.0.1", port.getHost().port))
+        key, certificate = make_certificate(self.directory)
+        port = yield self.listen(f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}")
+        options = optionsForClientTLS("localhost", trustRoot=Certificate.loadPEM(certificate.read_bytes()))
+        plain = TCP4ClientEndpoint(self.reactor, "127.0.0.1", port.getHost().port)
+        yield self.assert_order_is_kept(wrapClientTLS(options, plain))
+        path = self.directory / "socket"
+        yield self.listen(f"unix:{path}")
+        yield self.assert_order_is_kept(UNIXClientEndpoint(self.reactor, str(path)))
+
+    @inlineCallbacks
+    def test_a_text_goes_at_once_if_nothing_waits(self) -> Any:
+        """It is at the other end before the reactor has its next turn."""
+        port = yield self.listen("tcp:0:interface=127.0.0.1")
+        endpoint = TCP4ClientEndpoint(self.reactor, "127.0.0.1", port.getHost().port)
+        daemon = yield endpoint.connect(Factory.forProtocol(Client))
+        daemon.transport.write(upgrade_request() + encode_frame(TEXT, HELLO, masked=True))
+        yield daemon.until(b'"daemonId":')
+        (link,) = self.daemons.open
+        link.send_text(b'"now"')
+        self.assertIn(b'"now"', daemon.transport.socket.recv(1000))
+        link.drop()
+        yield daemon.ended
+
+    @inlineCallbacks
     def test_what_a_daemon_does_not_take_is_known(self) -> Any:
         """On a plain connection, and under TLS."""
         port = yield self.listen("tcp:0:interface=127.0.0.1")
