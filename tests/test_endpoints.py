@@ -208,6 +208,8 @@ class EndpointTests(TestCase):
         daemon.transport.write(upgrade_request() + encode_frame(TEXT, HELLO, masked=True))
         yield daemon.until(b'"daemonId":')
         (link,) = self.daemons.open
+        # Also where the whole suite runs without the fast path.
+        link.fast_frames = True
         link.send_text(b'"now"')
         self.assertIn(b'"now"', daemon.transport.socket.recv(1000))
         link.drop()
