@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import select
 import shutil
 import tempfile
 from pathlib import Path
@@ -211,7 +212,9 @@ class EndpointTests(TestCase):
         # Also where the whole suite runs without the fast path.
         link.fast_frames = True
         link.send_text(b'"now"')
-        self.assertIn(b'"now"', daemon.transport.socket.recv(1000))
+        socket = daemon.transport.socket
+        select.select([socket], [], [], self.timeout)
+        self.assertIn(b'"now"', socket.recv(1000))
         link.drop()
         yield daemon.ended
 
