@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from makima_relay.admission import CLOSE_OVERDUE, KeyCheck, Refusal, decide
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.members import InvalidMessageError
-from makima_relay.core.messages import read_report
+from makima_relay.core.messages import Hello, read_report
 from makima_relay.core.spelling import WireCase
 from makima_relay.engine import Engine
 from makima_relay.link_factory import LinkFactory
@@ -56,11 +56,11 @@ def shown_address(address: object) -> str:
     return "unix"
 
 
-_UNAVAILABLE = Refusal(
-    COMPOSERS[WireCase.CAMEL].error("unavailable", "the relay's database cannot be written"),
-    CLOSE_TRY_AGAIN_LATER,
-    "unavailable: the database cannot be written",
-)
+def _unavailable(hello: Hello) -> Refusal:
+    message = "the relay's database cannot be written"
+    return Refusal(
+        COMPOSERS[hello.case].error("unavailable", message), CLOSE_TRY_AGAIN_LATER, f"unavailable: {message}"
+    )
 
 
 class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: ignore[misc]
@@ -136,14 +136,14 @@ class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: i
 
     def _authenticate(self, payload: bytes) -> None:
         self._stop_auth_timer()
-        if self.factory.engine.is_suspended:
-            # Welcoming it would wait for the database, and what it has to say could not be read.
-            self._refuse(_UNAVAILABLE)
-            return
         decision = decide(payload, self._header_key, self.factory.key_check)
         self._header_key = None
         if isinstance(decision, Refusal):
             self._refuse(decision)
+            return
+        if self.factory.engine.is_suspended:
+            # Welcoming it would wait for the database, and what it has to say could not be read.
+            self._refuse(_unavailable(decision))
             return
         # Pings of many daemons that came at once, as after a restart, are spread over the interval.
         self.keep_alive(first=self.keepalive[0] * random.uniform(0.5, 1.0))  # noqa: S311 - no secret

@@ -298,6 +298,11 @@ class EndTests(DownstreamTestCase):
         peer.send("authenticate", apiKey=KEY, hostname="d")
         answer, close = peer.take()
         self.assertEqual((answer.message["code"], close.close_code), ("unavailable", 1013))
+        speller, stranger = self.connect(), self.connect()
+        speller.send("Authenticate", apiKey=KEY, hostname="d")
+        self.assertEqual(speller.take()[0].message["type"], "Error")
+        stranger.send("authenticate", apiKey="wrong", hostname="d")
+        self.assertEqual(stranger.take()[1].close_code, 4401)
 
     def test_of_very_many_daemons_little_is_read_at_a_time(self) -> None:
         """Or one turn of the reactor would be long; few have large reads."""
