@@ -11,7 +11,7 @@ __all__ = ["Options", "makeService"]
 
 
 def _help(setting: Setting) -> str:
-    takes = f"{setting.about}: {setting.takes} [{setting.default or 'none'}; {setting.variable}]"
+    takes = f"{setting.about}: {setting.kind.takes} [{setting.default or 'none'}; {setting.variable}]"
     return takes.replace("%", "%%")
 
 

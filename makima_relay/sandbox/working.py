@@ -58,7 +58,7 @@ def peer_url(server_url: str) -> str:
     :raises SandboxError: when it is none.
     """
     try:
-        return daemon_endpoint(_SERVER_URL.read(server_url))
+        return daemon_endpoint(_SERVER_URL.kind.read(server_url))
     except ValueError:
         shown = shown_url(server_url)
-        raise SandboxError(f"--server-url: {shown!r} is not allowed; it takes {_SERVER_URL.takes}") from None
+        raise SandboxError(f"--server-url: {shown!r} is not allowed; it takes {_SERVER_URL.kind.takes}") from None

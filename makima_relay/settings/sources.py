@@ -1,0 +1,112 @@
+"""Gathers the settings from options, environment and ``.env`` file; the only module that reads these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dotenv
+
+from makima_relay.settings import values
+from makima_relay.settings.table import SETTINGS, Setting, Settings
+from makima_relay.settings.urls import shown_url
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the text is one line for people and holds no secret."""
+
+
+_ENV_FILE = Setting("env-file", values.FILE, ".env", "variables beneath the environment")
+
+
+def load(options: Mapping[str, str | Sequence[str] | None], environment: Mapping[str, str]) -> Settings:
+    """Gather the settings: option beats environment beats ``.env`` file beats default.
+
+    :param options: option names to what was given on the command line.
+    :param environment: the process's variables.
+    :raises SettingsError: at the first that is missing or wrong.
+    """
+    layers = (environment, _read_env_file(options, environment))
+    found: dict[str, Any] = {}
+    for setting in SETTINGS:
+        text, source = _find_secret(setting, layers) if setting.secret else _find(setting, options, layers)
+        if text is not None:
+            found[setting.member] = _value(setting, text, source)
+        elif setting.required:
+            raise SettingsError(_missing(setting))
+    found.setdefault("database", values.FILE.read("makima-relay.sqlite3"))
+    return Settings(**found)
+
+
+def _missing(setting: Setting) -> str:
+    about = f"({setting.about}; {setting.kind.takes})"
+    if setting.secret:
+        return f"{setting.variable} is missing: set it or {setting.variable}_FILE {about}"
+    return f"--{setting.name} is missing: give it or set {setting.variable} {about}"
+
+
+def _find(
+    setting: Setting,
+    options: Mapping[str, str | Sequence[str] | None],
+    layers: Sequence[Mapping[str, str]],
+) -> tuple[str | None, str]:
+    """The setting's text and where it stands. What is empty in a file or the environment counts as not set."""
+    given = options.get(setting.name)
+    if given is not None and given != []:
+        return (given if isinstance(given, str) else " ".join(given)), f"--{setting.name}"
+    for layer in layers:
+        if layer.get(setting.variable):
+            return layer[setting.variable], setting.variable
+    return None, ""
+
+
+def _find_secret(setting: Setting, layers: Sequence[Mapping[str, str]]) -> tuple[str | None, str]:
+    file_variable = f"{setting.variable}_FILE"
+    for layer in layers:
+        direct, file = layer.get(setting.variable), layer.get(file_variable)
+        if direct and file:
+            raise SettingsError(f"{setting.variable} and {file_variable} are both set: unset one of them")
+        if direct:
+            return direct, setting.variable
+        if file:
+            return _read_secret_file(file, file_variable), file_variable
+    return None, ""
+
+
+def _read_secret_file(file: str, variable: str) -> str:
+    try:
+        path: Path = values.FILE.read(file)
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError, RuntimeError) as error:
+        raise SettingsError(f"{variable}: {file!r} cannot be read: {_reason(error)}") from None
+    if not text:
+        raise SettingsError(f"{variable}: {file!r} is empty; it must hold the secret")
+    return text
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read, without anything of what is in it."""
+    if isinstance(error, OSError):
+        return error.strerror or "unknown error"
+    return "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+
+
+def _value(setting: Setting, text: str, source: str) -> Any:
+    try:
+        return setting.kind.read(text.strip() if not setting.secret else text)
+    except (ValueError, OverflowError, RuntimeError):  # the last is for the home directory of nobody
+        shown = "its value" if setting.secret else repr(shown_url(text) if setting.url else text)
+        raise SettingsError(f"{source}: {shown} is not allowed; it takes {setting.kind.takes}") from None
+
+
+def _read_env_file(options: Mapping[str, str | Sequence[str] | None], environment: Mapping[str, str]) -> dict[str, str]:
+    given, source = _find(_ENV_FILE, options, (environment,))
+    path = values.FILE.read(".env") if given is None else _value(_ENV_FILE, given, source)
+    if given is not None and not path.is_file():
+        raise SettingsError(f"{source}: {given!r} is no file; it takes {_ENV_FILE.kind.takes} of NAME=value lines")
+    try:
+        found = dotenv.dotenv_values(path, interpolate=False, encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{source or path}: cannot be read: {_reason(error)}") from None
+    return {name: value for name, value in found.items() if value}

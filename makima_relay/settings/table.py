@@ -1,0 +1,160 @@
+"""The settings of ``configuration.md``, one row each, and the object that they become."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from makima_relay.core.spelling import WireCase
+from makima_relay.core.state import LossPolicy
+from makima_relay.settings import values
+from makima_relay.settings.values import Kind
+
+_PREFIX = "MAKIMA_RELAY_"
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """All settings, checked. Times are in seconds, sizes in bytes."""
+
+    server_url: str
+    api_key: str = attrs.field(repr=False)
+    agent_name: str | None = None
+    listen: tuple[str, ...] = ("tcp:8787:interface=127.0.0.1",)
+    database: Path = Path("makima-relay.sqlite3")
+    admin_token: str | None = attrs.field(default=None, repr=False)
+    wire_case: WireCase = WireCase.CAMEL
+    heartbeat_interval: float = 30.0
+    reconnect_initial_delay: float = 1.0
+    reconnect_max_delay: float = 60.0
+    max_reconnect_attempts: int = 20
+    auth_timeout: float = 10.0
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+    daemon_ping_interval: float = 25.0
+    daemon_ping_timeout: float = 25.0
+    daemon_health_timeout: float = 90.0
+    compression: bool = False
+    fast_frames: bool = True
+    daemon_grace: float = 60.0
+    on_daemon_loss: LossPolicy = LossPolicy.FAIL
+    max_task_attempts: int = 3
+    max_message_size: int = 16 << 20
+    max_daemons: int = 10_000
+    outbox_limit: int = 1 << 30
+    task_retention: float = 30 * 86_400.0
+    upstream_ca: Path | None = None
+
+
+@attrs.frozen
+class Setting:
+    """One row of ``configuration.md``.
+
+    :ivar name: its option, and with ``_`` for ``-`` its member in :class:`Settings`.
+    :ivar kind: what it takes.
+    :ivar default: the default in words, for help.
+    :ivar about: what it is for.
+    :ivar variable: the environment variable, where it is not made from the name.
+    :ivar url: it may hold secrets, which are not shown.
+    :ivar secret: it is no option, has a ``…_FILE`` beside it, and is never shown.
+    """
+
+    name: str
+    kind: Kind
+    default: str | None
+    about: str
+    variable: str = attrs.field()
+    required: bool = False
+    secret: bool = False
+    url: bool = False
+    repeatable: bool = False
+    flag: bool = False
+
+    @variable.default
+    def _variable_from_name(self) -> str:
+        return _PREFIX + self.name.upper().replace("-", "_")
+
+    @property
+    def member(self) -> str:
+        """Its name in :class:`Settings`."""
+        return self.name.replace("-", "_")
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "server-url",
+        values.SERVER_URL,
+        None,
+        "the Makima server",
+        variable="MAKIMA_SERVER_URL",
+        required=True,
+        url=True,
+    ),
+    Setting(
+        "api-key",
+        values.SECRET,
+        None,
+        "key for the server",
+        variable="MAKIMA_API_KEY",
+        required=True,
+        secret=True,
+    ),
+    Setting(
+        "agent-name",
+        values.NAME,
+        "makima-edge-{id}",
+        "the name that the server shows for this relay",
+        variable="MAKIMA_AGENT_NAME",
+    ),
+    Setting(
+        "listen",
+        values.ENDPOINTS,
+        "tcp:8787:interface=127.0.0.1",
+        "where daemons and HTTP clients connect; may be given more than once",
+        repeatable=True,
+    ),
+    Setting("database", values.FILE, "makima-relay.sqlite3", "the SQLite database"),
+    Setting("admin-token", values.SECRET, None, "token of the admin routes", secret=True),
+    Setting("wire-case", values.WIRE_CASE, "camel", "spelling of types toward the server"),
+    Setting("heartbeat-interval", values.SECONDS, "30", "between heartbeats to the server"),
+    Setting("reconnect-initial-delay", values.SECONDS, "1", "before the first attempt to connect again"),
+    Setting("reconnect-max-delay", values.SECONDS, "60", "the longest wait between attempts"),
+    Setting(
+        "max-reconnect-attempts",
+        values.COUNT_OR_NO_END,
+        "20",
+        "failed attempts in a row before the relay stops trying",
+    ),
+    Setting("auth-timeout", values.SECONDS, "10", "for authentication, in both directions"),
+    Setting("ping-interval", values.SECONDS, "20", "between pings to the server"),
+    Setting("ping-timeout", values.SECONDS, "20", "for the server's pong"),
+    Setting("daemon-ping-interval", values.SECONDS, "25", "between pings to a daemon"),
+    Setting("daemon-ping-timeout", values.SECONDS, "25", "for a daemon's pong"),
+    Setting("daemon-health-timeout", values.SECONDS, "90", "of silence before a daemon gets no new tasks"),
+    Setting("compression", values.FLAG, "off", "permessage-deflate", flag=True),
+    Setting(
+        "fast-frames",
+        values.FLAG,
+        "on",
+        "read and write simple WebSocket frames without Autobahn",
+    ),
+    Setting("daemon-grace", values.SECONDS, "60", "that a lost daemon has to return"),
+    Setting("on-daemon-loss", values.LOSS_POLICY, "fail", "what becomes of a lost daemon's tasks"),
+    Setting("max-task-attempts", values.COUNT, "3", "dispatches of a task under requeue"),
+    Setting("max-message-size", values.SIZE, "16MiB", "the longest message"),
+    Setting("max-daemons", values.COUNT, "10000", "open daemon connections"),
+    Setting(
+        "outbox-limit",
+        values.SIZE,
+        "1GiB",
+        "reports that the server may not have; above it daemons are not read",
+    ),
+    Setting(
+        "task-retention",
+        values.DURATION,
+        "30d",
+        "that a finished task is kept",
+    ),
+    Setting("upstream-ca", values.CERTIFICATES, None, "trusted for wss:// instead of the system's"),
+)
