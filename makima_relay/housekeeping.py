@@ -1,20 +1,13 @@
-"""Keeps the database small: old tasks are pruned, freed pages given back, the write-ahead log cut short.
-
-Everything is done in small slices with pauses between them, so that no commit waits long behind one.
-"""
+"""Keeps the database small: old tasks are pruned, freed pages given back, the write-ahead log cut short."""
 
 from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import Deferred, inlineCallbacks
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.task import deferLater
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
 
 from makima_relay.clock import Clock
-from makima_relay.ports import StoreUnavailableError
+from makima_relay.rounds import Rounds
 
 #: Seconds between two rounds; the first is at the start.
 INTERVAL: Final = 3600.0
@@ -45,57 +38,30 @@ class PrunedStore(Protocol):
         """Bring the write-ahead log into the database and cut it."""
 
 
-class Housekeeper:
+class Housekeeper(Rounds):
     """Prunes at the start and then every hour.
 
     :param store: what is kept small.
     :param retention: how long a finished task is kept, in seconds.
     """
 
-    _log = Logger()
+    interval = INTERVAL
+    subject = "housekeeping"
 
     def __init__(self, store: PrunedStore, clock: Clock, retention: float) -> None:
+        super().__init__(clock)
         self._store = store
-        self._clock = clock
         self._retention = retention
-        self._timer: IDelayedCall | None = None
-        self._round: Deferred[None] | None = None
 
-    def start(self) -> None:
-        """Begin with a round."""
-        self._timer = None
-        self._round = self._tidy_up().addErrback(self._failed)
-        self._round.addCallback(self._wait)
-
-    def stop(self) -> None:
-        """End after the slice that is under way."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        under_way, self._round = self._round, None
-        if under_way is not None:
-            under_way.cancel()
-
-    def _wait(self, _: object) -> None:
-        if self._round is not None:
-            self._round = None
-            self._timer = self._clock.reactor.callLater(INTERVAL, self.start)
-
-    @inlineCallbacks
-    def _tidy_up(self) -> Any:
+    def make_round(self) -> Any:
+        """See :meth:`makima_relay.rounds.Rounds.make_round`."""
         pruned = 0
         while (some := (yield self._store.prune(self._clock.wall() - self._retention, TASKS_AT_A_TIME))) > 0:
             pruned += some
-            yield deferLater(self._clock.reactor, PAUSE)
+            yield self.pause(PAUSE)
         while (yield self._store.give_back_pages(PAGES_AT_A_TIME)):
-            yield deferLater(self._clock.reactor, PAUSE)
+            yield self.pause(PAUSE)
         yield self._store.cut_log()
         if pruned:
             self._log.info("{pruned} old tasks pruned", pruned=pruned)
-
-    def _failed(self, failure: Failure) -> None:
-        """Leave it for the next round: whatever it is, the engine's own commits will meet it, and say so."""
-        if self._round is not None:
-            reason = failure.getErrorMessage()
-            level = self._log.info if failure.check(StoreUnavailableError) else self._log.error
-            level("housekeeping is put off: {reason}", reason=reason)
+        return True

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
-from twisted.internet.task import deferLater
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
 
 from makima_relay.clock import Clock
+from makima_relay.rounds import Rounds
 
+#: Seconds until it is tried again when the store fails.
+INTERVAL: Final = 60.0
 #: Ids that are read and told at a time: some milliseconds. And the pause after them, in seconds.
 IDS_AT_A_TIME: Final = 5_000
 PAUSE: Final = 0.005
@@ -42,41 +42,31 @@ class Learner(Protocol):
         """
 
 
-class Recollection:
-    """Reads all ids once.
+class Recollection(Rounds):
+    """Reads all ids once; goes on later where it was when the store fails.
+
+    Until it has them all the core asks for every task, which is slower and as right.
 
     :param learner: is told.
     """
 
-    _log = Logger()
+    interval = INTERVAL
+    subject = "recollecting the tasks"
 
     def __init__(self, store: KnownIds, learner: Learner, clock: Clock) -> None:
+        super().__init__(clock)
         self._store = store
         self._learner = learner
-        self._clock = clock
-        self._under_way: Deferred[None] | None = None
+        self._told = ""
 
-    def start(self) -> None:
-        """Begin."""
-        self._under_way = self._recollect().addErrback(self._failed)
-
-    def stop(self) -> None:
-        """End after the slice that is under way."""
-        if self._under_way is not None:
-            self._under_way.cancel()
-
-    @inlineCallbacks
-    def _recollect(self) -> Any:
-        after, is_all = "", False
+    def make_round(self) -> Any:
+        """See :meth:`makima_relay.rounds.Rounds.make_round`."""
+        is_all = False
         while not is_all:
-            task_ids = yield self._store.task_ids(after, IDS_AT_A_TIME)
+            task_ids = yield self._store.task_ids(self._told, IDS_AT_A_TIME)
             is_all = len(task_ids) < IDS_AT_A_TIME
             self._learner.past_learnt(task_ids, is_all=is_all)
             if not is_all:
-                after = task_ids[-1]
-                yield deferLater(self._clock.reactor, PAUSE)
-
-    def _failed(self, failure: Failure) -> None:
-        """Do without: asking for every task is slower and as right."""
-        if not failure.check(CancelledError):
-            self._log.error("tasks are looked up one by one: {reason}", reason=failure.getErrorMessage())
+                self._told = task_ids[-1]
+                yield self.pause(PAUSE)
+        return False

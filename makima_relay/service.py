@@ -29,6 +29,7 @@ from makima_relay.housekeeping import Housekeeper
 from makima_relay.listener import Listener
 from makima_relay.recollection import Recollection
 from makima_relay.redaction import redactor
+from makima_relay.rounds import Rounds
 from makima_relay.settings import Settings, SettingsError, daemon_endpoint, load, secrets_of, shown_url
 from makima_relay.store import SQLiteStore
 from makima_relay.store.database import Database, DatabaseError, open_database
@@ -74,8 +75,7 @@ class RelayService(Service):
         self._daemons: DaemonFactory | None = None
         self._engine: Engine | None = None
         self._upstream: Upstream | None = None
-        self._recollection: Recollection | None = None
-        self._housekeeper: Housekeeper | None = None
+        self._rounds: list[Rounds] = []
 
     # ------------------------------------------------------------------------------------------------- starting
 
@@ -119,10 +119,12 @@ class RelayService(Service):
         yield engine.start()
         yield self._open_ports(self._listener)
         health.opened(self._ports)
-        self._housekeeper = Housekeeper(self._store, self._clock, settings.task_retention)
-        self._housekeeper.start()
-        self._recollection = Recollection(self._store, relay, self._clock)
-        self._recollection.start()
+        self._rounds = [
+            Housekeeper(self._store, self._clock, settings.task_retention),
+            Recollection(self._store, relay, self._clock),
+        ]
+        for rounds in self._rounds:
+            rounds.start()
         upstream.connector.connect()
 
     def _make_daemons(self, engine: Engine) -> DaemonFactory:
@@ -208,10 +210,8 @@ class RelayService(Service):
     def _stop(self) -> Any:
         if self._starting is not None:
             self._starting.cancel()
-        if self._housekeeper is not None:
-            self._housekeeper.stop()
-        if self._recollection is not None:
-            self._recollection.stop()
+        for rounds in self._rounds:
+            rounds.stop()
         yield DeferredList([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
         if self._engine is None or self._daemons is None or self._upstream is None or self._listener is None:
             return

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock as ManualReactor
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.recollection import IDS_AT_A_TIME, Recollection
+from makima_relay.recollection import IDS_AT_A_TIME, INTERVAL, Recollection
 from tests.fakes import clock_on, elapse, unavailable
 
 
@@ -67,10 +67,22 @@ class RecollectionTests(SynchronousTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
         self.assertEqual(self.ends, 0)
 
-    def test_if_the_store_fails_the_core_never_takes_its_past_for_whole(self) -> None:
-        """It goes on asking for every task; the log says so."""
-        recollection = self.begin(3 * IDS_AT_A_TIME)
+    def test_if_the_store_fails_it_goes_on_later(self) -> None:
+        """Where it was; until then the core does not take its past for whole, and asks for every task."""
+        self.begin(3 * IDS_AT_A_TIME)
         self.store.broken = True
         elapse(self.reactor, 1)
         self.assertEqual((len(self.told), self.ends), (IDS_AT_A_TIME, 0))
+        self.store.broken = False
+        elapse(self.reactor, INTERVAL)
+        self.assertEqual((self.told, self.ends), (self.store.ids, 1))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_a_stop_ends_the_waiting_too(self) -> None:
+        """Nothing is left on the clock."""
+        self.store = SortedIds(1)
+        self.store.broken = True
+        recollection = Recollection(self.store, self, clock_on(self.reactor))
+        recollection.start()
         recollection.stop()
+        self.assertEqual((self.store.questions, self.reactor.getDelayedCalls()), (1, []))
