@@ -10,6 +10,8 @@ import fcntl
 import os
 import re
 import sqlite3
+import sys
+import time
 import uuid
 from contextlib import closing
 from importlib import resources
@@ -17,11 +19,13 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import attrs
+from twisted.logger import Logger
 
 #: How long a connection waits for another process that holds the database, in seconds.
 BUSY_TIMEOUT = 1.0
 #: How every SQLite file begins: sqlite.org/fileformat.html, section 1.3.
 _MAGIC = b"SQLite format 3\0"
+_log = Logger()
 
 
 class DatabaseError(Exception):
@@ -125,11 +129,26 @@ def _prepare(path: Path, upgrades: list[tuple[int, str]]) -> str:
                 "run the newer makima-relay or restore a back-up"
             )
         if 0 < version < newest:
+            _tell(f"database {path}: is backed up and upgraded from version {version} to {newest}")
+            began = time.monotonic()
             _back_up(connection, path.with_name(f"{path.name}.v{version}.backup"))
-        for number, script in upgrades:
-            if number > version:
-                connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+            _upgrade(connection, version, upgrades)
+            _tell(f"database {path}: is upgraded, which took {time.monotonic() - began:.1f} s")
+        else:
+            _upgrade(connection, version, upgrades)
         return _machine_id(connection)
+
+
+def _tell(line: str) -> None:
+    """Say it at once: what is logged before the reactor runs is shown when it does, and a long history takes long."""
+    sys.stderr.write(f"makima-relay: {line}\n")
+    _log.info("{line}", line=line)
+
+
+def _upgrade(connection: sqlite3.Connection, version: int, upgrades: list[tuple[int, str]]) -> None:
+    for number, script in upgrades:
+        if number > version:
+            connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
 
 
 def _back_up(connection: sqlite3.Connection, target: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
 import stat
+import sys
 import uuid
 from contextlib import closing
 from pathlib import Path
@@ -183,6 +185,25 @@ class UpgradeTests(DatabaseTestCase):
         self.assertEqual(self.things(self.path), [("chair", "grey")])
         self.assertEqual(self.things(self.backup), [("chair",)])
         self.assertEqual(mode_of(self.backup), 0o600)
+
+    def test_who_starts_the_relay_is_told_when_an_upgrade_begins_and_that_it_ended(self) -> None:
+        """On the standard error stream: with a long history it takes seconds. Nothing is said without one."""
+        said = io.StringIO()
+        self.patch(sys, "stderr", said)
+        self.make_first()
+        self.assertEqual(said.getvalue(), "")
+        self.open(FIRST, SECOND)
+        lines = said.getvalue().splitlines()
+        expected = (
+            f"makima-relay: database {self.path}: is backed up and upgraded from version 1 to 2",
+            f"makima-relay: database {self.path}: is upgraded, which took ",
+        )
+        self.assertEqual(len(lines), len(expected))
+        for line, beginning in zip(lines, expected, strict=True):
+            self.assertTrue(line.startswith(beginning), line)
+        self.release_all()
+        self.open(FIRST, SECOND)
+        self.assertEqual(said.getvalue().splitlines(), lines)
 
     def test_an_upgraded_database_is_not_upgraded_again(self) -> None:
         """An upgrade runs once."""
