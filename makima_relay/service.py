@@ -26,6 +26,7 @@ from makima_relay.engine import Engine
 from makima_relay.exits import end_well_on_signals, exit_with, stop
 from makima_relay.health import Health
 from makima_relay.housekeeping import Housekeeper
+from makima_relay.indexing import Indexer
 from makima_relay.listener import Listener
 from makima_relay.recollection import Recollection
 from makima_relay.redaction import redactor
@@ -122,6 +123,7 @@ class RelayService(Service):
         self._rounds = [
             Housekeeper(self._store, self._clock, settings.task_retention),
             Recollection(self._store, relay, self._clock),
+            Indexer(self._store, self._clock),
         ]
         for rounds in self._rounds:
             rounds.start()

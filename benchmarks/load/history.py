@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from makima_relay.store.database import open_database
+from makima_relay.store.texts import keep_texts
 
 _DAEMONS = 50
 _DAYS = 20 * 86400.0
@@ -43,6 +44,15 @@ def make_history(directory: Path, tasks: int) -> None:
         for definition in indexes.values():
             connection.execute(definition)
         connection.commit()
+        _keep_texts(connection)
+
+
+def _keep_texts(connection: sqlite3.Connection) -> None:
+    """Do what a relay does within a minute."""
+    number: int | None = 0
+    while number is not None:
+        with connection:
+            number = keep_texts(connection.cursor(), number)
 
 
 def _daemon(number: int) -> str:

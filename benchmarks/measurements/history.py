@@ -101,11 +101,19 @@ def _any_page(tasks: int) -> Iterator[str]:
         yield f"/tasks?limit={_PAGE}&offset={some.randrange(tasks - _PAGE)}"
 
 
+def _any_text(tasks: int) -> Iterator[str]:
+    """Texts that nobody asked for before; each is in a ten-thousandth of the tasks or less."""
+    some = random.Random(1)
+    while True:
+        yield f"/tasks?limit={_PAGE}&q={some.randrange(tasks // 10, tasks)}"
+
+
 _PATHS: dict[str, Callable[[int], Iterator[str]]] = {
     "first page": lambda _: itertools.repeat(f"/tasks?limit={_PAGE}"),
     "any page": _any_page,
     "by status": lambda _: itertools.repeat(f"/tasks?limit={_PAGE}&status=failed"),
     "by daemon": lambda _: itertools.repeat(f"/tasks?limit={_PAGE}&daemon=host-7"),
+    "by a new text": _any_text,
     "by text": lambda _: itertools.repeat(f"/tasks?limit={_PAGE}&q=router+of+sch"),
 }
 

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
-import msgspec
+from msgspec import json
 
 from makima_relay.core.journal import Entry
 from makima_relay.core.outbox import Backlog
 from makima_relay.core.state import Snapshot, StoredDaemon, StoredTask
 from makima_relay.core.tasks import Task, TaskStatus
+from makima_relay.store.filters import Filter, condition
+from makima_relay.store.search import find
 
 _COLUMNS = """
     key, position, task_id, name, status, daemon_id, attempts, tries,
@@ -20,20 +22,7 @@ _COLUMNS = """
 _UNFINISHED = "('pending', 'dispatched', 'running', 'orphaned')"
 #: SQLite takes a bounded number of parameters; this many ids are asked for at a time.
 _IDS_AT_A_TIME = 500
-_decode_changes = msgspec.json.Decoder(list[tuple[float, str, str | None, str | None]]).decode
-
-
-@attrs.frozen(kw_only=True)
-class Filter:
-    """Which tasks of the history are wanted; none means any.
-
-    :ivar daemon: the id or the hostname of the daemon that has or had it.
-    :ivar text: a part of its name or id, in any case.
-    """
-
-    status: TaskStatus | None = None
-    daemon: str | None = None
-    text: str | None = None
+_decode_changes = json.Decoder(list[tuple[float, str, str | None, str | None]]).decode
 
 
 @attrs.frozen
@@ -131,7 +120,7 @@ def _read_daemons(cursor: Any) -> tuple[StoredDaemon, ...]:
 
 def _read_journal(cursor: Any) -> tuple[Entry, ...]:
     rows = cursor.execute("SELECT number, at, event, detail, fields FROM journal ORDER BY number")
-    return tuple(Entry(row[0], row[1], row[2], row[3], msgspec.json.decode(row[4])) for row in rows)
+    return tuple(Entry(row[0], row[1], row[2], row[3], json.decode(row[4])) for row in rows)
 
 
 def read_tasks(cursor: Any, task_ids: Sequence[str]) -> list[Task]:
@@ -151,22 +140,6 @@ def read_task_ids(cursor: Any, after: str, most: int) -> list[str]:
     return [row[0] for row in rows]
 
 
-def _condition(wanted: Filter) -> tuple[str, list[str]]:
-    """The WHERE clause of a filter and its parameters."""
-    terms, values = [], []
-    if wanted.status is not None:
-        terms.append("status = ?")
-        values.append(wanted.status.value)
-    if wanted.daemon is not None:
-        terms.append("daemon_id IN (SELECT ? UNION SELECT daemon_id FROM daemons WHERE hostname = ?)")
-        values += [wanted.daemon, wanted.daemon]
-    if wanted.text is not None:
-        escaped = wanted.text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-        terms.append(r"(name LIKE ? ESCAPE '\' OR task_id LIKE ? ESCAPE '\')")
-        values += [f"%{escaped}%"] * 2
-    return ("WHERE " + " AND ".join(terms) if terms else ""), values
-
-
 def read_page(cursor: Any, wanted: Filter, limit: int, offset: int) -> tuple[list[TaskRow], int]:
     """Read a page of the history, newest first.
 
@@ -174,34 +147,46 @@ def read_page(cursor: Any, wanted: Filter, limit: int, offset: int) -> tuple[lis
     :param offset: how many to leave out before them.
     :return: the page, and how many tasks there are in all.
     """
-    where, values = _condition(wanted)
-    total = _count(cursor, wanted, where, values)
-    if offset >= total:
-        return [], total
-    order = "position DESC"
+    # All that is read for it is of one moment. (Released, not committed: the caller may be in a transaction.)
+    cursor.execute("SAVEPOINT page")
+    if wanted.text:
+        positions, total = find(cursor, wanted, limit, offset)
+        rows = _read_rows(cursor, "SELECT value AS place FROM json_each(?)", [json.encode(positions).decode()])
+    else:
+        total = _count(cursor, wanted)
+        rows = _read_rows(cursor, *_places(wanted, limit, offset, total)) if offset < total else []
+    cursor.execute("RELEASE page")
+    return rows, total
+
+
+def _places(wanted: Filter, limit: int, offset: int, total: int) -> tuple[str, list[Any]]:
+    """The query that finds a page's positions in an index alone, so that leaving out many rows does not read them."""
+    where, values = condition(wanted)
+    order = "DESC"
     if offset > total // 2:
         # The nearer end: leaving a million rows out takes 40 ms.
-        order, limit, offset = "position", min(limit, total - offset), max(0, total - offset - limit)
-    if wanted.text is not None and offset + limit >= total:
-        # All must be read: as they lie in the file that takes half as long as by position.
-        order = order.replace("position", "+position")
+        order, limit, offset = "ASC", min(limit, total - offset), max(0, total - offset - limit)
+    query = f"SELECT position AS place FROM tasks WHERE {where} ORDER BY position {order} LIMIT ? OFFSET ?"
+    return query, [*values, limit, offset]
+
+
+def _read_rows(cursor: Any, places: str, values: list[Any]) -> list[TaskRow]:
     columns = ", ".join(f"tasks.{name.strip()}" for name in _COLUMNS.split(","))
-    # The inner query finds the page in an index alone, so that leaving out many rows does not read them.
     rows = cursor.execute(
-        f"SELECT {columns}, hostname FROM (SELECT position AS place FROM tasks {where} "
-        f"ORDER BY {order} LIMIT ? OFFSET ?) JOIN tasks ON position = place "
+        f"SELECT {columns}, hostname FROM ({places}) JOIN tasks ON position = place "
         "LEFT JOIN daemons ON daemons.daemon_id = tasks.daemon_id ORDER BY position DESC",
-        [*values, limit, offset],
-    ).fetchall()
-    return [TaskRow(_task(row), row[13]) for row in rows], total
+        values,
+    )
+    return [TaskRow(_task(row), row[13]) for row in rows]
 
 
-def _count(cursor: Any, wanted: Filter, where: str, values: list[str]) -> int:
-    if wanted.daemon is None and wanted.text is None:
+def _count(cursor: Any, wanted: Filter) -> int:
+    if wanted.daemon is None:
         status = None if wanted.status is None else wanted.status.value
         query = "SELECT sum(tasks) FROM task_counts WHERE ?1 IS NULL OR status = ?1"
         return int(cursor.execute(query, [status]).fetchone()[0])
-    return int(cursor.execute(f"SELECT count(*) FROM tasks {where}", values).fetchone()[0])
+    where, values = condition(wanted)
+    return int(cursor.execute(f"SELECT count(*) FROM tasks WHERE {where}", values).fetchone()[0])
 
 
 def read_task(cursor: Any, task_id: str) -> tuple[TaskRow, list[TaskEvent]] | None:

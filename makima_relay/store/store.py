@@ -19,8 +19,9 @@ from makima_relay.core.effects import Saved
 from makima_relay.core.state import Snapshot
 from makima_relay.core.tasks import Task
 from makima_relay.ports import StoreUnavailableError
-from makima_relay.store import database, reader, tasks_writer, writer
-from makima_relay.store.reader import Filter, TaskEvent, TaskRow
+from makima_relay.store import database, reader, tasks_writer, texts, writer
+from makima_relay.store.filters import Filter
+from makima_relay.store.reader import TaskEvent, TaskRow
 
 _T = TypeVar("_T")
 
@@ -69,6 +70,10 @@ class SQLiteStore:
         """See :meth:`makima_relay.housekeeping.PrunedStore.cut_log`."""
         done: Deferred[None] = self._writer.runWithConnection(writer.cut_log)
         return done.addErrback(_classify)
+
+    def keep_texts(self, number: int) -> Deferred[int | None]:
+        """See :meth:`makima_relay.indexing.SearchedStore.keep_texts`."""
+        return self._write(texts.keep_texts, number)
 
     def _write(self, interaction: Callable[..., _T], *args: Any) -> Deferred[_T]:
         done: Deferred[_T] = self._writer.runInteraction(interaction, *args)

@@ -8,7 +8,7 @@ import attrs
 from twisted.web.iweb import IRequest
 
 from makima_relay.core.tasks import TaskStatus
-from makima_relay.store.reader import Filter
+from makima_relay.store.filters import Filter
 from makima_relay.web.problems import NOTHING_HERE, ProblemError
 
 #: SQLite's largest integer; more rows than that there will not be.

@@ -7,7 +7,7 @@ from typing import Any
 
 from makima_relay.core.tasks import TaskStatus
 from makima_relay.store import reader
-from makima_relay.store.reader import Filter
+from makima_relay.store.filters import Filter
 from tests.store.case import StoreTestCase, finished, make_task, save, save_daemon
 
 

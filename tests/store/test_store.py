@@ -16,7 +16,7 @@ from makima_relay.core.outbox import Backlog
 from makima_relay.ports import StoreUnavailableError
 from makima_relay.store import SQLiteStore
 from makima_relay.store.database import open_database
-from makima_relay.store.reader import Filter
+from makima_relay.store.filters import Filter
 from tests.store.case import entry, finished, make_task, save, steps
 
 

@@ -12,7 +12,8 @@ from makima_relay.core.state import StoredTask
 from makima_relay.core.tasks import TaskStatus
 from makima_relay.store import reader, writer
 from makima_relay.store.database import connect, open_database
-from makima_relay.store.reader import Filter, TaskEvent
+from makima_relay.store.filters import Filter
+from makima_relay.store.reader import TaskEvent
 from tests.store.case import finished, make_task, save
 
 #: What a relay of the first schema wrote: one task ran to its end, one is at work.

@@ -8,7 +8,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from werkzeug.routing import Rule
 
-from makima_relay.store.reader import Filter, TaskRow
+from makima_relay.store.filters import Filter
+from makima_relay.store.reader import TaskRow
 from tests.web.case import ADMIN_ROUTES, OPEN_ROUTES, ApiTestCase
 
 LIMIT = 64 << 10
