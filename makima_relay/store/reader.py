@@ -13,7 +13,7 @@ from makima_relay.core.outbox import Backlog
 from makima_relay.core.state import Snapshot, StoredDaemon, StoredTask
 from makima_relay.core.tasks import Task, TaskStatus
 from makima_relay.store.filters import Filter, condition
-from makima_relay.store.search import find
+from makima_relay.store.search import Counts, find
 
 _COLUMNS = """
     key, position, task_id, name, status, daemon_id, attempts, tries,
@@ -140,17 +140,20 @@ def read_task_ids(cursor: Any, after: str, most: int) -> list[str]:
     return [row[0] for row in rows]
 
 
-def read_page(cursor: Any, wanted: Filter, limit: int, offset: int) -> tuple[list[TaskRow], int]:
+def read_page(
+    cursor: Any, wanted: Filter, limit: int, offset: int, counts: Counts | None = None
+) -> tuple[list[TaskRow], int]:
     """Read a page of the history, newest first.
 
     :param limit: how many tasks at most.
     :param offset: how many to leave out before them.
+    :param counts: what earlier searches counted; nothing if none is given.
     :return: the page, and how many tasks there are in all.
     """
     # All that is read for it is of one moment. (Released, not committed: the caller may be in a transaction.)
     cursor.execute("SAVEPOINT page")
     if wanted.text:
-        positions, total = find(cursor, wanted, limit, offset)
+        positions, total = find(cursor, wanted, limit, offset, counts or Counts())
         rows = _read_rows(cursor, "SELECT value AS place FROM json_each(?)", [json.encode(positions).decode()])
     else:
         total = _count(cursor, wanted)

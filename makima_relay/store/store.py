@@ -22,6 +22,7 @@ from makima_relay.ports import StoreUnavailableError
 from makima_relay.store import database, reader, tasks_writer, texts, writer
 from makima_relay.store.filters import Filter
 from makima_relay.store.reader import TaskEvent, TaskRow
+from makima_relay.store.search import Counts
 
 _T = TypeVar("_T")
 
@@ -37,6 +38,8 @@ class SQLiteStore:
         self._writer = _pool(reactor, path)
         self._reader = _pool(reactor, path)
         self._history = _pool(reactor, path)
+        #: Belongs to the thread of the history.
+        self._counts = Counts()
 
     def start(self) -> None:
         """Open the connections."""
@@ -97,7 +100,7 @@ class SQLiteStore:
 
     def page(self, wanted: Filter, limit: int, offset: int) -> Deferred[tuple[list[TaskRow], int]]:
         """See :func:`makima_relay.store.reader.read_page`."""
-        return self._look_up(reader.read_page, wanted, limit, offset)
+        return self._look_up(reader.read_page, wanted, limit, offset, self._counts)
 
     def task(self, task_id: str) -> Deferred[tuple[TaskRow, list[TaskEvent]] | None]:
         """See :func:`makima_relay.store.reader.read_task`."""

@@ -2,8 +2,9 @@
 -- several times faster than in as many rows. Row n has those of positions 2048 n to 2048 n + 2047. It is written behind
 -- the tasks, and may be missing: then the tasks themselves are searched. See texts.py.
 CREATE TABLE task_texts (
-    number INTEGER PRIMARY KEY,
-    texts  BLOB NOT NULL
+    number  INTEGER PRIMARY KEY,
+    version INTEGER NOT NULL DEFAULT (random()),   -- another whenever the row is written anew
+    texts   BLOB NOT NULL
 ) STRICT;
 
 -- What is kept is whole and right. A task's usual way does not come by here: it is added behind all rows, and moves on
