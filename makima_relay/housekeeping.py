@@ -1,7 +1,8 @@
-"""Keeps the database small: old tasks are pruned, freed pages given back, the write-ahead log cut short."""
+"""Keeps the database small: old tasks and daemons are pruned, freed pages given back, the write-ahead log cut short."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -27,6 +28,14 @@ class PrunedStore(Protocol):
         :return: how many it were.
         """
 
+    def prune_daemons(self, seen_before: float, connected: Sequence[str]) -> Deferred[int]:
+        """Delete the daemons that no stored task was with, and that are not being drained.
+
+        :param seen_before: of those that came before this time only, in seconds since the epoch.
+        :param connected: the ids of those that are connected, and stay.
+        :return: how many it were.
+        """
+
     def give_back_pages(self, most: int) -> Deferred[bool]:
         """Give freed pages back to the file system.
 
@@ -42,16 +51,20 @@ class Housekeeper(Rounds):
     """Prunes at the start and then every hour.
 
     :param store: what is kept small.
-    :param retention: how long a finished task is kept, in seconds.
+    :param retention: how long a finished task is kept, in seconds; a daemon without tasks likewise.
+    :param connected: tells the ids of the daemons that are connected.
     """
 
     interval = INTERVAL
     subject = "housekeeping"
 
-    def __init__(self, store: PrunedStore, clock: Clock, retention: float) -> None:
+    def __init__(
+        self, store: PrunedStore, clock: Clock, retention: float, connected: Callable[[], Sequence[str]]
+    ) -> None:
         super().__init__(clock)
         self._store = store
         self._retention = retention
+        self._connected = connected
 
     def make_round(self) -> Any:
         """See :meth:`makima_relay.rounds.Rounds.make_round`."""
@@ -59,9 +72,10 @@ class Housekeeper(Rounds):
         while (some := (yield self._store.prune(self._clock.wall() - self._retention, TASKS_AT_A_TIME))) > 0:
             pruned += some
             yield self.pause(PAUSE)
+        daemons = yield self._store.prune_daemons(self._clock.wall() - self._retention, self._connected())
         while (yield self._store.give_back_pages(PAGES_AT_A_TIME)):
             yield self.pause(PAUSE)
         yield self._store.cut_log()
-        if pruned:
-            self._log.info("{pruned} old tasks pruned", pruned=pruned)
+        if pruned or daemons:
+            self._log.info("{pruned} old tasks and {daemons} old daemons pruned", pruned=pruned, daemons=daemons)
         return True

@@ -121,7 +121,12 @@ class RelayService(Service):
         yield self._open_ports(self._listener)
         health.opened(self._ports)
         self._rounds = [
-            Housekeeper(self._store, self._clock, settings.task_retention),
+            Housekeeper(
+                self._store,
+                self._clock,
+                settings.task_retention,
+                lambda: [daemon.daemon_id for daemon in relay.daemons()],
+            ),
             Recollection(self._store, relay, self._clock),
             Indexer(self._store, self._clock),
         ]

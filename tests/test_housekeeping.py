@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock as ManualReactor
 from twisted.trial.unittest import SynchronousTestCase
@@ -30,6 +32,12 @@ class RecordingStore:
         self.old_tasks -= some
         return succeed(some)
 
+    def prune_daemons(self, seen_before: float, connected: Sequence[str]) -> Deferred[int]:
+        """Note it."""
+        self.notes.append(("daemons", seen_before))
+        self.connected = connected
+        return succeed(0)
+
     def give_back_pages(self, most: int) -> Deferred[bool]:
         """Note it."""
         self.notes.append(("pages", most))
@@ -49,7 +57,7 @@ class HousekeepingTests(SynchronousTestCase):
         """Have a store and a housekeeper."""
         self.reactor = ManualReactor()
         self.store = RecordingStore()
-        self.housekeeper = Housekeeper(self.store, clock_on(self.reactor), RETENTION)
+        self.housekeeper = Housekeeper(self.store, clock_on(self.reactor), RETENTION, lambda: ["d1", "d2"])
 
     def done(self) -> list[str]:
         """What was asked of the store since the last time."""
@@ -60,13 +68,14 @@ class HousekeepingTests(SynchronousTestCase):
     def test_a_round_is_made_at_the_start_and_every_hour(self) -> None:
         """What is older than the retention goes."""
         self.housekeeper.start()
-        self.assertEqual(self.store.notes[0], ("prune", EPOCH - RETENTION))
-        self.assertEqual(self.done(), ["prune", "pages", "log"])
+        self.assertEqual(self.store.notes[:2], [("prune", EPOCH - RETENTION), ("daemons", EPOCH - RETENTION)])
+        self.assertEqual(self.store.connected, ["d1", "d2"])
+        self.assertEqual(self.done(), ["prune", "daemons", "pages", "log"])
         elapse(self.reactor, INTERVAL - 1)
         self.assertEqual(self.done(), [])
         elapse(self.reactor, 1)
         self.assertEqual(self.store.notes[0], ("prune", EPOCH + INTERVAL - RETENTION))
-        self.assertEqual(self.done(), ["prune", "pages", "log"])
+        self.assertEqual(self.done(), ["prune", "daemons", "pages", "log"])
 
     def test_it_is_made_in_slices_with_pauses(self) -> None:
         """Commits have their turn between them."""
@@ -77,7 +86,7 @@ class HousekeepingTests(SynchronousTestCase):
         elapse(self.reactor, PAUSE)
         self.assertEqual(self.done(), ["prune"])
         elapse(self.reactor, PAUSE)
-        self.assertEqual(self.done(), ["prune", "pages"])
+        self.assertEqual(self.done(), ["prune", "daemons", "pages"])
         elapse(self.reactor, PAUSE)
         self.assertEqual(self.done(), ["pages", "log"])
 
@@ -88,7 +97,7 @@ class HousekeepingTests(SynchronousTestCase):
         self.assertEqual(self.done(), ["prune"])
         self.store.fails = False
         elapse(self.reactor, INTERVAL)
-        self.assertEqual(self.done(), ["prune", "pages", "log"])
+        self.assertEqual(self.done(), ["prune", "daemons", "pages", "log"])
 
     def test_nothing_is_done_after_a_stop(self) -> None:
         """Neither between two rounds nor in the middle of one."""

@@ -65,6 +65,10 @@ class SQLiteStore:
         """See :meth:`makima_relay.housekeeping.PrunedStore.prune`."""
         return self._write(tasks_writer.prune, finished_before, most)
 
+    def prune_daemons(self, seen_before: float, connected: Sequence[str]) -> Deferred[int]:
+        """See :meth:`makima_relay.housekeeping.PrunedStore.prune_daemons`."""
+        return self._write(tasks_writer.prune_daemons, seen_before, connected)
+
     def give_back_pages(self, most: int) -> Deferred[bool]:
         """See :meth:`makima_relay.housekeeping.PrunedStore.give_back_pages`."""
         return self._write(writer.give_back_pages, most)

@@ -45,6 +45,11 @@ _FORGET = (
     "DELETE FROM task_messages WHERE task = ?",
     "DELETE FROM tasks WHERE key = ?",
 )
+# The index on tasks answers without a look at them.
+_FORGET_DAEMONS = """
+    DELETE FROM daemons WHERE seen_at < ? AND NOT draining AND daemon_id NOT IN (SELECT value FROM json_each(?))
+        AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.daemon_id = daemons.daemon_id)
+"""
 
 #: SQLite's binding takes a plain string much faster than an enum.
 _WORDS = {status: status.value for status in TaskStatus}
@@ -145,3 +150,9 @@ def prune(cursor: Any, finished_before: float, most: int) -> int:
     counts = Counter(status for _, status in found)
     _add_to_counts(cursor, {status: -number for status, number in counts.items()})
     return len(found)
+
+
+def prune_daemons(cursor: Any, seen_before: float, connected: Sequence[str]) -> int:
+    """Forget daemons; see :meth:`makima_relay.housekeeping.PrunedStore.prune_daemons`."""
+    cursor.execute(_FORGET_DAEMONS, [seen_before, msgspec.json.encode(connected).decode()])
+    return int(cursor.rowcount)

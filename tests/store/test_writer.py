@@ -21,7 +21,7 @@ from makima_relay.core.state import StoredDaemon, StoredTask
 from makima_relay.core.tasks import TaskStatus
 from makima_relay.store import reader
 from makima_relay.store.reader import TaskEvent, read_reports
-from makima_relay.store.tasks_writer import prune
+from makima_relay.store.tasks_writer import prune, prune_daemons
 from makima_relay.store.writer import can_pass, cut_log, give_back_pages
 from tests.store.case import StoreTestCase, entry, finished, make_task, save, save_daemon, steps
 
@@ -350,6 +350,15 @@ class PruneTests(StoreTestCase):
             self.assertEqual(self.connection.execute(f"SELECT count(*) FROM {table}").fetchone(), (rows,), table)
         self.assertEqual(self.connection.execute("SELECT sum(tasks) FROM task_counts").fetchone(), (1,))
         self.assertEqual(self.reopen().total_finished, 5)
+
+    def test_daemons_go_that_nothing_is_left_of(self) -> None:
+        """Those stay that came lately, are connected, are being drained, or that the history has tasks of."""
+        self.write(*(save_daemon(number, f"host-{number}", draining=number == 4) for number in range(1, 6)))
+        self.write(save(finished(make_task(1))))
+        self.assertEqual(self.read(prune_daemons, 1000.0, []), 0)
+        self.assertEqual(self.read(prune_daemons, 1000.5, ["d2", "d9"]), 2)
+        rows = self.connection.execute("SELECT daemon_id FROM daemons ORDER BY daemon_id").fetchall()
+        self.assertEqual(rows, [("d1",), ("d2",), ("d4",)])
 
     def test_a_database_that_can_give_no_pages_back_is_not_asked_for_ever(self) -> None:
         """One that somebody has copied without ``auto_vacuum``."""
