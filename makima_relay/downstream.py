@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from makima_relay.admission import CLOSE_OVERDUE, KeyCheck, Refusal, decide
+from makima_relay.alarms import Alarm
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.members import InvalidMessageError
 from makima_relay.core.messages import Hello, read_report
@@ -69,7 +70,7 @@ class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: i
     factory: DaemonFactory
     _connection: int | None = None
     _header_key: str | None = None
-    _auth_timer: IDelayedCall | None = None
+    _auth_timer: Alarm | IDelayedCall | None = None
     _congested = False
     _backed_up = 0
 

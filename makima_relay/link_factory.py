@@ -9,6 +9,7 @@ from autobahn.twisted.websocket import WebSocketServerFactory
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from makima_relay.alarms import Alarms
 from makima_relay.thrift import configured
 from makima_relay.websocket import CLOSE_GOING_AWAY, WebSocketEnd
 
@@ -37,7 +38,7 @@ class LinkFactory(WebSocketServerFactory):  # type: ignore[misc]
     ) -> None:
         super().__init__(server="makima-relay", reactor=reactor)
         self.setProtocolOptions(webStatus=False, **options)
-        self._link = configured(self.link, self, fast_frames=fast_frames, clock=reactor, keepalive=keepalive)
+        self._link = configured(self.link, self, fast_frames=fast_frames, clock=Alarms(reactor), keepalive=keepalive)
         self.open: set[WebSocketEnd] = set()
         self._waiting: list[Deferred[None]] = []
 

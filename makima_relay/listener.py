@@ -10,7 +10,6 @@ from typing import Final, cast
 
 from twisted.internet.interfaces import (
     IAddress,
-    IDelayedCall,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
@@ -19,6 +18,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from makima_relay.alarms import Alarm, Alarms
 from makima_relay.origin import is_foreign
 
 #: ``protocol.md``, *Downstream* 1: some daemons append the path to a URL that has it already.
@@ -32,7 +32,7 @@ class Doorkeeper(Protocol):
 
     factory: Listener
     _head = b""
-    _timer: IDelayedCall | None = None
+    _timer: Alarm | None = None
     _inner: IProtocol | None = None
 
     def __init__(self, address: IAddress) -> None:
@@ -124,7 +124,7 @@ class Listener(Factory):
     ) -> None:
         self.websockets = websockets
         self.site = site
-        self.clock = clock
+        self.clock = Alarms(clock)
         self.head_timeout = head_timeout
         self.connections: set[Doorkeeper] = set()
 

@@ -26,6 +26,7 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTim
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from makima_relay.alarms import Alarm, Alarms
 from makima_relay.core.journal import printable
 from makima_relay.frames import FastFrames
 
@@ -83,11 +84,11 @@ class WebSocketEnd(FastFrames):
     tcpNoDelay = True
     #: Autobahn's log: what matters of it the relay says in its own words.
     log = txaio.make_logger(level="critical")
-    clock: IReactorTime
+    clock: Alarms | IReactorTime
     keepalive: tuple[float, float]
 
-    _ping_timer: IDelayedCall | None = None
-    _close_timer: IDelayedCall | None = None
+    _ping_timer: Alarm | IDelayedCall | None = None
+    _close_timer: Alarm | IDelayedCall | None = None
     _unanswered = False
     _paused = False
     _closed_politely = False

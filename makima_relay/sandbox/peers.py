@@ -9,6 +9,7 @@ from autobahn.websocket.types import ConnectionRequest
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from makima_relay.admission import CLOSE_OVERDUE, KeyCheck, Refusal, decide
+from makima_relay.alarms import Alarm
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.fleet import daemon_id_of
 from makima_relay.core.messages import Hello
@@ -49,7 +50,7 @@ class PeerProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[misc]
     factory: PeerFactory
     hello: Hello | None = None
     _header_key: str | None = None
-    _auth_timer: IDelayedCall | None = None
+    _auth_timer: Alarm | IDelayedCall | None = None
 
     def onConnect(self, request: ConnectionRequest) -> None:
         """Keep the key that may come with the upgrade request."""
