@@ -24,6 +24,8 @@ except ImportError:  # It is in C, and not built for every machine.
 #: The first byte of a text frame that is a whole message and has no extensions; the bit of the second for a mask.
 _TEXT: Final = 0x81
 _MASKED: Final = 0x80
+#: The first bytes of pings and pongs.
+_PING, _PONG = 0x89, 0x8A
 #: The smallest sizes that stand in the two bytes, and in the eight, behind the second.
 _MEDIUM: Final = 126
 _BIG: Final = 1 << 16
@@ -96,6 +98,22 @@ def split_unmasked(data: bytes, position: int, longest: int) -> tuple[list[bytes
         payloads.append(payload)
         position = stop
     return payloads, position
+
+
+def split_pong(data: bytes, position: int, *, masked: bool) -> tuple[bytes, int] | None:
+    """Take a whole pong from data at a position.
+
+    :param masked: whether it has to be masked.
+    :return: its payload and the position behind it; none if there is none.
+    """
+    if len(data) - position < 2 or data[position] != _PONG:
+        return None
+    start, size = position + (6 if masked else 2), data[position + 1] - (_MASKED if masked else 0)
+    stop = start + size
+    if not 0 <= size < _MEDIUM or stop > len(data):
+        return None
+    payload = data[start:stop]
+    return (apply_mask(payload, data[start - 4 : start]) if masked else payload), stop
 
 
 def _is_text(payload: bytes) -> bool:
@@ -255,6 +273,7 @@ class FastFrames:
     inside_message: bool
     _perMessageCompress: Any
     onMessage: Callable[[bytes, bool], None]
+    onPong: Callable[[bytes], None]
     _dataReceived: Callable[[bytes], None]
 
     @property
@@ -268,7 +287,17 @@ class FastFrames:
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         """Send what Autobahn has made: all at once, and without words for its log, which cost more than the rest."""
-        self.transport.write(data)
+        if self.fast_frames:
+            write_now(self.transport, data)
+        else:
+            self.transport.write(data)
+
+    def sendPing(self, payload: bytes | None = None) -> None:
+        """Send a ping."""
+        if self.is_server and self.is_fast and len(payload or b"") < _MEDIUM:
+            write_now(self.transport, bytes((_PING, len(payload or b""))) + (payload or b""))
+        else:
+            super().sendPing(payload)  # type: ignore[misc]
 
     def texts_received(self, payloads: Sequence[bytes]) -> None:
         """Text messages came, in one read; what follows them is looked at when this returns."""
@@ -289,6 +318,11 @@ class FastFrames:
                 payloads, position = split(data, position, self.longest_simple)
                 if payloads:
                     self.texts_received(payloads)
+                    continue
+                pong = split_pong(data, position, masked=masked)
+                if pong is not None:
+                    payload, position = pong
+                    self.onPong(payload)
                     continue
                 if is_begun(data, position, self.longest_simple, masked=masked):
                     self.data = data[position:]

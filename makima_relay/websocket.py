@@ -231,7 +231,7 @@ class WebSocketEnd(FastFrames):
         A peer may answer only its latest ping (RFC 6455, 5.5.3), and what an earlier one asked would be left open.
         """
         self._last_ping = payload or self._last_ping
-        super().sendPing(payload)  # type: ignore[misc]
+        super().sendPing(payload)
 
     def _ping(self) -> None:
         self._unanswered = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.frames import FastFrames, apply_mask, join_masked, join_unmasked
+from makima_relay.frames import FastFrames, apply_mask, join_masked, join_unmasked, split_pong
 from makima_relay.link_factory import LinkFactory
 from makima_relay.thrift import Thrifty, configured, slim
 from makima_relay.websocket import CLOSE_TIMEOUT, WebSocketEnd, protocol_options
@@ -197,6 +198,15 @@ def fragmented(draw: st.DrawFn) -> list[Sent]:
 wrong = st.one_of(
     st.builds(Sent, st.sampled_from([TEXT, TEXT, BINARY, PING]), texts, masked_right=st.sampled_from([False])),
     st.builds(Sent, st.just(TEXT), bad_texts, mask=masks),
+    st.builds(
+        Sent,
+        st.just(PONG),
+        st.binary(max_size=130),
+        st.booleans(),
+        st.sampled_from([0, 0, 1, 4, 7]),
+        st.booleans(),
+        st.sampled_from([None, 2]),
+    ),
     st.builds(Sent, st.integers(0, 15), texts, st.booleans(), st.integers(0, 7), st.booleans()),
     st.builds(Sent, st.just(TEXT), texts, length_form=st.sampled_from([1, 2, 8])),
     st.builds(
@@ -313,6 +323,26 @@ class FastPathTests(SynchronousTestCase):
         sent = [join_masked([b"x" * 200]) for _ in range(5_000)] + [join_masked([b"x" * 9, b"x" * 200])[15:]]
         self.assertEqual(len({frame[4:8] for frame in sent}), len(sent))
         self.assertEqual(join_unmasked([b"x" * 200])[4:], b"x" * 200)
+
+    def test_only_a_pong_that_is_as_it_should_be_is_taken(self) -> None:
+        """Whole, final, without extensions, masked by a client and not by a server, at most 125 bytes long."""
+        masks = {True: b"\1\2\3\4", False: b""}
+        for masked, mask in masks.items():
+            for first, size, form in itertools.product(range(256), (0, 1, 124, 125, 126, 127), masks):
+                frame = bytes([first, size | (0x80 if form else 0)]) + mask + b"x" * 300
+                taken = split_pong(b"ab" + frame, 2, masked=masked)
+                good = first == 0x8A and size < 126 and form == masked
+                stop = 4 + len(mask) + size
+                self.assertEqual(taken and taken[1], stop if good else None, (masked, first, size, form))
+                self.assertIsNone(split_pong((b"ab" + frame)[: stop - 1], 2, masked=masked))
+
+    def test_pongs_do_not_reach_autobahn(self) -> None:
+        """They come as often as pings go."""
+        peer, end = server_end(1 << 20, fast=True)
+        end._dataReceived = self.fail
+        pong, text = (encode_frame(opcode, b"x", masked=True) for opcode in (PONG, TEXT))
+        peer.deliver(pong + text + pong)
+        self.assertEqual([note[0] for note in end.notes], ["pong", "message", "pong"])
 
     def test_off_or_with_compression_autobahn_does_it(self) -> None:
         """Message by message."""
