@@ -11,29 +11,52 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from autobahn.websocket.protocol import TrafficStats, WebSocketProtocol
+from autobahn.websocket.types import ConnectionRequest
+from autobahn.websocket.utf8validator import Utf8Validator
 
 from makima_relay.frames import FastFrames
+from makima_relay.handshake import accepting, read_upgrade
 
 
 class Thrifty:
     """Mixed into Autobahn's server protocols, before them: what they do at each step, without words for its log.
 
-    To make those takes longer than the step itself.
+    To make those takes longer than the step itself. Its classes are made by :func:`configured`: how a connection begins
+    is in the class, and Autobahn's own beginning would only write it into each connection once more.
     """
 
     factory: Any
     transport: Any
     tcpNoDelay: bool
+    fast_frames: bool
+    data: bytes
     onOpen: Callable[[], None]
+    onConnect: Callable[[ConnectionRequest], object]
+    sendData: Callable[[bytes], None]
+    dataReceived: Callable[[bytes], None]
 
     def connectionMade(self) -> None:
         """Begin to wait for the request."""
         # Only TCP knows of it.
         with contextlib.suppress(AttributeError, OSError):
             self.transport.setTcpNoDelay(self.tcpNoDelay)
-        self.peer = ""
-        WebSocketProtocol._connectionMade(self)  # noqa: SLF001 - the server's own adds only words
+        self.utf8validator = Utf8Validator()
         self.factory.countConnections += 1
+
+    def processHandshake(self) -> None:
+        """Accept a plain request at once, and leave any other to Autobahn."""
+        upgrade = read_upgrade(self.data) if self.fast_frames else None
+        if upgrade is None:
+            super().processHandshake()  # type: ignore[misc]
+            return
+        headers, end = upgrade
+        rest, self.data = self.data[end:], b""
+        self.onConnect(ConnectionRequest("", headers, headers["host"], "", {}, 13, None, [], []))
+        self.sendData(accepting(headers["sec-websocket-key"], self.factory.server))
+        self.state = WebSocketProtocol.STATE_OPEN
+        self.onOpen()
+        if rest:
+            self.dataReceived(rest)
 
     def _onOpen(self) -> None:
         self.onOpen()
@@ -46,7 +69,7 @@ class _NobodyWaits:
         """Nobody is told."""
 
 
-#: Attributes as they are in an open connection to which nothing has happened yet.
+#: Attributes as they are in a connection to which nothing has happened yet.
 _AT_REST: Final[dict[str, Any]] = {
     "_perMessageCompress": None,
     "autoPingPending": None,
@@ -67,6 +90,7 @@ _AT_REST: Final[dict[str, Any]] = {
     "remoteCloseCode": None,
     "remoteCloseReason": None,
     "send_state": 0,
+    "state": WebSocketProtocol.STATE_CONNECTING,
     "trackedTimings": None,
     "triggered": False,
     "wasClean": False,
@@ -86,7 +110,7 @@ _UNUSED: Final[dict[str, Any]] = {
     "_valid_events": None,
     "is_closed": _NobodyWaits(),
     "is_open": _NobodyWaits(),
-    "peer": None,
+    "peer": "",
     "send_queue": (),
     "trafficStats": TrafficStats(),
 }
