@@ -358,7 +358,9 @@ class Engine:
     def _show(self, effect: effects.SaveEntry) -> None:
         """Have the program's log show what the journal does."""
         entry = effect.entry
-        self._log.info("{event}: {detail} {fields}", event=entry.event, detail=entry.detail, fields=entry.fields)
+        # Twisted takes as long for each field of a format as for all the rest of a line, so there are none in this one.
+        line = f"{entry.event}: {entry.detail} {entry.fields}".replace("{", "{{").replace("}", "}}")
+        self._log.info(line, event=entry.event, detail=entry.detail, fields=entry.fields)
 
     def suspended(self, reason: str) -> None:
         """See :meth:`makima_relay.commits.Performer.suspended`: no daemon is read any more, no task is accepted."""
