@@ -182,6 +182,16 @@ class _Completion(_Envelope, kw_only=True):
     error: str | None = None
 
 
+_TaskIds = Annotated[list[_TaskId], msgspec.Meta(max_length=MOST_LISTED)]
+
+
+class _Heartbeat(msgspec.Struct, gc=False):
+    """The same of ``heartbeat``."""
+
+    activeTasks: _TaskIds | None = None
+    active_tasks: _TaskIds | None = None
+
+
 class _Command(_Envelope, kw_only=True):
     """The same of what the server sends."""
 
@@ -198,6 +208,7 @@ class _Command(_Envelope, kw_only=True):
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_completion = msgspec.json.Decoder(_Completion).decode
+_decode_heartbeat = msgspec.json.Decoder(_Heartbeat).decode
 _decode_command = msgspec.json.Decoder(_Command).decode
 _T = TypeVar("_T")
 
@@ -223,6 +234,8 @@ def read_report(payload: bytes) -> DaemonMessage:
         return Report(payload, envelope.taskId or envelope.task_id)
     if reader is _read_completion:
         return _read_completion_fast(payload)
+    if reader is _read_heartbeat:
+        return _read_heartbeat_fast(payload)
     return reader(payload, Members(payload))
 
 
@@ -234,6 +247,15 @@ def _read_report_carefully(payload: bytes) -> DaemonMessage:
 
 def _read_plain_report(payload: bytes, members: Members) -> DaemonMessage:
     return Report(payload, members.task_id())
+
+
+def _read_heartbeat_fast(payload: bytes) -> DaemonMessage:
+    try:
+        members = _decode_heartbeat(payload)
+    except UNREADABLE:
+        return _read_heartbeat(payload, Members(payload))
+    listed = members.active_tasks if members.activeTasks is None else members.activeTasks
+    return Heartbeat(None if listed is None else frozenset(listed))
 
 
 def _read_heartbeat(_payload: bytes, members: Members) -> DaemonMessage:
