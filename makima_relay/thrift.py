@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from autobahn.websocket.protocol import TrafficStats, WebSocketProtocol
@@ -40,8 +41,12 @@ class Thrifty:
         # Only TCP knows of it.
         with contextlib.suppress(AttributeError, OSError):
             self.transport.setTcpNoDelay(self.tcpNoDelay)
-        self.utf8validator = Utf8Validator()
         self.factory.countConnections += 1
+
+    @cached_property
+    def utf8validator(self) -> Any:
+        """Looks at the texts that the fast path leaves to Autobahn; most connections never have any."""
+        return Utf8Validator()
 
     def processHandshake(self) -> None:
         """Accept a plain request at once, and leave any other to Autobahn."""
