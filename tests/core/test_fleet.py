@@ -26,6 +26,12 @@ class DaemonIdTests(SynchronousTestCase):
         self.assertEqual(uuid.UUID(daemon_id_of("m1")).version, 5)
         self.assertEqual(daemon_id_of("m1"), "9216146e-0d59-55a9-ba3c-c1285df6a647")
 
+    @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=255))
+    def test_it_is_made_as_rfc_4122_says(self, machine_id: str) -> None:
+        """Of whatever characters the machine's id is."""
+        namespace = uuid.UUID("6f1c3a52-6d0b-5b7e-9a45-1f0c7d9a2e11")
+        self.assertEqual(daemon_id_of(machine_id), str(uuid.uuid5(namespace, machine_id)))
+
 
 class FleetTestCase(SynchronousTestCase):
     """A fleet to which daemons are added."""
