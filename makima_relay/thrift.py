@@ -36,6 +36,9 @@ class Thrifty:
     sendData: Callable[[bytes], None]
     dataReceived: Callable[[bytes], None]
 
+    def __init__(self) -> None:
+        """Be as the class is."""
+
     def connectionMade(self) -> None:
         """Begin to wait for the request."""
         # Only TCP knows of it.
