@@ -1,9 +1,10 @@
 """The fast path under both ends of the relay's WebSockets: simple frames never reach Autobahn's parser.
 
 A frame is *simple* when it is a whole text message of less than 64 KiB, masked as it has to be, without extensions and
-of valid UTF-8. All simple frames of one read are handed over together, and what is sent together is one write. All else
-stays Autobahn's, frame by frame and unchanged: fragments, control frames, big frames, compression, whatever is invalid,
-and everything before and after the time when the connection is open.
+of valid UTF-8. All simple frames of one read are handed over together, and what is sent together is one write. Pongs
+are taken too, one by one, and a server's pings are written. All else stays Autobahn's, frame by frame and unchanged:
+fragments, other control frames, big frames, compression, whatever is invalid, and everything before and after the time
+when the connection is open.
 """
 
 from __future__ import annotations

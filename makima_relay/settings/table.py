@@ -137,7 +137,7 @@ SETTINGS: tuple[Setting, ...] = (
         "fast-frames",
         values.FLAG,
         "on",
-        "read and write simple WebSocket frames without Autobahn",
+        "take simple upgrade requests and WebSocket frames without Autobahn",
     ),
     Setting("daemon-grace", values.SECONDS, "60", "that a lost daemon has to return"),
     Setting("on-daemon-loss", values.LOSS_POLICY, "fail", "what becomes of a lost daemon's tasks"),
