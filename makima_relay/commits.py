@@ -37,6 +37,12 @@ class Performer(Protocol):
     def perform(self, effect: Effect) -> None:
         """Do one effect now; of one that is saved, what is to be done besides."""
 
+    def gather(self) -> None:
+        """Expect many effects: what they send can go together."""
+
+    def send_gathered(self) -> None:
+        """There are no more of them: send what was gathered."""
+
     def committed(self, batch: Sequence[Saved]) -> None:
         """Learn that effects are in the database."""
 
@@ -206,6 +212,7 @@ class CommitQueue:
             self._performer.resumed()
         # What is put meanwhile must not begin the next commit: this one is not wholly done.
         self._passing = True
+        self._performer.gather()
         for _place in range(self._covered):
             self._performer.perform(self._queue.popleft())
         waiting, self._waiting_for_batch = self._waiting_for_batch, []
@@ -218,6 +225,7 @@ class CommitQueue:
         """Perform what queued up during the commit, up to the next gate, and commit from there."""
         while self._queue and not isinstance(self._queue[0], Gate):
             self._pass(self._queue.popleft())
+        self._performer.send_gathered()
         self._passing = False
         if self._queue or self._waiting or self._hurry:
             self._commit_next()

@@ -162,14 +162,14 @@ class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: i
         address = shown_address(self.transport.getPeer())
         self.factory.engine.noted("daemon_rejected", f"a daemon was turned away: {reason}", address=address)
 
-    def send(self, payload: bytes) -> None:
+    def send(self, payloads: Sequence[bytes]) -> None:
         """See :meth:`makima_relay.ports.DaemonLink.send`.
 
         A daemon that does not take what it is sent is dropped before that fills the memory; its tasks are orphaned.
         """
-        self.send_text(payload)
+        self.send_texts(payloads)
         if self._congested:
-            self._backed_up += len(payload)
+            self._backed_up += sum(map(len, payloads))
             limit = self.factory.options.max_message_size + BACKED_UP_LIMIT
             if self._backed_up > limit:
                 # So much was sent since it was last all taken; what waits may be less.

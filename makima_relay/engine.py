@@ -291,6 +291,14 @@ class Engine:
         if do is not None:
             do(effect)
 
+    def gather(self) -> None:
+        """See :meth:`makima_relay.commits.Performer.gather`."""
+        self._links.gather()
+
+    def send_gathered(self) -> None:
+        """See :meth:`makima_relay.commits.Performer.send_gathered`."""
+        self._links.send_gathered()
+
     def _make_doers(self) -> dict[type[effects.Effect], Callable[[Any], object]]:
         """What is done for each class of effects; those that are only saved are not among them."""
         links, later = self._links, self._clock.reactor.callLater

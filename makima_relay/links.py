@@ -6,6 +6,7 @@ so that its new tasks can be refused, until what else it sends has filled the ro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from makima_relay.core import effects
@@ -15,6 +16,8 @@ from makima_relay.ports import DaemonLink, UpstreamLink
 MOST_WAITING: Final = 1 << 20
 #: What each of them takes besides its own bytes, about: it is logged, and answered.
 _OVERHEAD: Final = 1 << 10
+#: Bytes that are gathered at most before they are sent: joining them takes as much memory once more.
+_MOST_GATHERED: Final = 1 << 20
 
 
 class Links:
@@ -30,6 +33,11 @@ class Links:
         self._server_held = False
         self._congested = False
         self._waiting = 0
+        self._gathering = False
+        self._gathered = 0
+        self._for_daemons: dict[int, list[bytes]] = {}
+        self._for_server: list[bytes] = []
+        self._last_for_server = 0
         self.is_suspended = False
 
     # ---------------------------------------------------------------------------------------------- who is there
@@ -55,15 +63,58 @@ class Links:
 
     # --------------------------------------------------------------------------------------------- what they get
 
+    def gather(self) -> None:
+        """Let what is to be sent wait for :meth:`send_gathered`, so that each peer gets its part in one write.
+
+        What goes to different peers may change places: nobody can tell, and all of it is committed.
+        """
+        self._gathering = True
+
+    def send_gathered(self) -> None:
+        """Send what was gathered, each peer's in its order, and gather no more."""
+        self._gathering = False
+        self._flush()
+
+    def _flush(self) -> None:
+        if not self._gathered:
+            return
+        self._gathered = 0
+        for_daemons, self._for_daemons = self._for_daemons, {}
+        for connection, payloads in for_daemons.items():
+            self._daemons[connection].send(payloads)
+        reports, self._for_server = self._for_server, []
+        if reports and self._upstream is not None:
+            self._upstream[1].send_reports(reports, self._last_for_server)
+
+    def _count(self, payloads: Sequence[bytes]) -> None:
+        self._gathered += sum(map(len, payloads))
+        if self._gathered > _MOST_GATHERED:
+            self._flush()
+
     def send_upstream(self, effect: effects.SendUpstream) -> None:
         """Send the server one message; if that connection is gone, nothing."""
-        if self._upstream is not None and self._upstream[0] == effect.connection:
-            self._upstream[1].send(effect.payload, effect.number)
+        if self._upstream is None or self._upstream[0] != effect.connection:
+            return
+        if effect.number is None:
+            self._flush()
+            self._upstream[1].send(effect.payload, None)
+        else:
+            self._report(self._upstream[1], (effect.payload,), effect.number)
 
     def send_reports(self, effect: effects.SendReports) -> None:
         """Send the server reports; if that connection is gone, nothing."""
         if self._upstream is not None and self._upstream[0] == effect.connection:
-            self._upstream[1].send_reports(effect.payloads, effect.number)
+            self._report(self._upstream[1], effect.payloads, effect.number)
+
+    def _report(self, link: UpstreamLink, payloads: Sequence[bytes], number: int) -> None:
+        if not self._gathering:
+            link.send_reports(payloads, number)
+            return
+        if self._last_for_server != number - len(payloads):
+            self._flush()
+        self._for_server += payloads
+        self._last_for_server = number
+        self._count(payloads)
 
     def answer_server(self, payload: bytes) -> None:
         """Send the server what does not wait for a commit."""
@@ -73,11 +124,17 @@ class Links:
     def send_to_daemon(self, effect: effects.SendToDaemon) -> None:
         """Send a daemon one message; if that connection is gone, nothing."""
         link = self._daemons.get(effect.connection)
-        if link is not None:
-            link.send(effect.payload)
+        if link is None:
+            return
+        if self._gathering:
+            self._for_daemons.setdefault(effect.connection, []).append(effect.payload)
+            self._count((effect.payload,))
+        else:
+            link.send((effect.payload,))
 
     def close_daemon(self, effect: effects.CloseDaemon) -> None:
         """Close a connection to a daemon."""
+        self._flush()
         link = self._daemons.get(effect.connection)
         self.daemon_gone(effect.connection)
         if link is not None:

@@ -54,8 +54,8 @@ class Link(Protocol):
 class DaemonLink(Link, Protocol):
     """A connection to a daemon."""
 
-    def send(self, payload: bytes) -> None:
-        """Send one text message."""
+    def send(self, payloads: Sequence[bytes]) -> None:
+        """Send text messages, each payload as one."""
 
     def close(self, code: int, reason: str) -> None:
         """Close it, properly if the peer takes part.

@@ -49,9 +49,10 @@ class _DaemonLink(_Link):
         self._machine = machine
         self._sent = sent
 
-    def send(self, payload: bytes) -> None:
-        """Write it down."""
-        self._sent(self._machine, payload)
+    def send(self, payloads: Sequence[bytes]) -> None:
+        """Write each down."""
+        for payload in payloads:
+            self._sent(self._machine, payload)
 
     def close(self, code: int, reason: str) -> None:
         """Nothing goes that way any more; the script says when it is gone."""

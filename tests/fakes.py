@@ -128,9 +128,9 @@ class RecordingLink:
 class RecordingDaemon(RecordingLink):
     """A daemon's connection."""
 
-    def send(self, payload: bytes) -> None:
-        """Note it."""
-        self.notes.append((self.name, payload))
+    def send(self, payloads: Sequence[bytes]) -> None:
+        """Note each."""
+        self.notes += [(self.name, payload) for payload in payloads]
 
     def close(self, code: int, reason: str) -> None:
         """Note it."""

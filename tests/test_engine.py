@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.internet.defer import Deferred
 
 from makima_relay.clock import Clock
@@ -16,6 +18,19 @@ from makima_relay.engine import Engine
 from tests.core.builders import task
 from tests.engine_case import EngineTestCase, message
 from tests.fakes import EPOCH, RecordingDaemon, elapse, unavailable
+
+
+class _DaemonOfWrites(RecordingDaemon):
+    """Notes what goes together.
+
+    :ivar writes: where.
+    """
+
+    writes: list[list[bytes]]
+
+    def send(self, payloads: Sequence[bytes]) -> None:
+        """Note it."""
+        self.writes.append(list(payloads))
 
 
 class CommitTests(EngineTestCase):
@@ -57,6 +72,22 @@ class CommitTests(EngineTestCase):
         self.assertEqual([each.task.task_id for each in saved if isinstance(each, SaveTask)], ["t1", "t2", "t3"])
         self.assertEqual(self.take(), [("server", payload, number) for number, payload in enumerate(payloads[1:], 6)])
         self.assertEqual(self.open_commits(), [])
+
+    def test_what_a_commit_releases_is_one_write_for_each_peer(self) -> None:
+        """A write costs more than the rest of a task's last step; each peer's messages stay in their order."""
+        writes: list[list[bytes]] = []
+        for name in ("a", "b"):
+            link, hello = _DaemonOfWrites(name, self.notes), Hello(name, name, 10, WireCase.CAMEL)
+            link.writes = writes
+            self.engine.daemon_joined(link, hello, "127.0.0.1:1")
+        self.settle()
+        self.engine.relay.past_learnt((), is_all=True)
+        self.spawn("first")
+        payloads = [self.spawn(f"t{number}") for number in range(4)]
+        self.commit()
+        writes.clear()
+        self.commit()
+        self.assertCountEqual(writes, [payloads[0::2], payloads[1::2]])
 
     def test_a_report_without_a_gate_goes_at_once(self) -> None:
         """Nothing is saved for a running task's output."""
