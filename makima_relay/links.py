@@ -81,7 +81,10 @@ class Links:
         self._gathered = 0
         for_daemons, self._for_daemons = self._for_daemons, {}
         for connection, payloads in for_daemons.items():
-            self._daemons[connection].send(payloads)
+            # To send to one may find out that another is gone.
+            link = self._daemons.get(connection)
+            if link is not None:
+                link.send(payloads)
         reports, self._for_server = self._for_server, []
         if reports and self._upstream is not None:
             self._upstream[1].send_reports(reports, self._last_for_server)
