@@ -1,8 +1,8 @@
 """The fast path of the opening handshake: a plain upgrade request never reaches Autobahn's parser.
 
 A request is *plain* when it is what a client sends that wants a WebSocket and nothing besides: each header once and in
-printable ASCII, no query, no ``Origin``, no subprotocols, no extensions. All else stays Autobahn's, unchanged: above
-all whatever is to be refused.
+printable ASCII, no query, no ``Origin``, no subprotocols, no extensions that would be taken. All else stays Autobahn's,
+unchanged: above all whatever is to be refused.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ _is_plain = re.compile(rb"GET /[\w./-]* HTTP/1\.1(?:\r\n[\w-]+:[ -~]*)+", re.ASC
 _is_plain_host = re.compile(r"[\w.-]*(?::[0-9]{1,5})?", re.ASCII).fullmatch
 _is_key = re.compile(r"[A-Za-z0-9+/]{22}==").fullmatch
 #: Headers that ask for more than a WebSocket.
-_MORE: Final = frozenset({"origin", "sec-websocket-extensions", "sec-websocket-protocol"})
+_MORE: Final = frozenset({"origin", "sec-websocket-protocol"})
+#: What clients offer that can compress and do not insist; where nothing is compressed there is nothing to answer.
+_OFFERS: Final = frozenset({"permessage-deflate", "permessage-deflate; client_max_window_bits"})
 
 
-def read_upgrade(data: bytes) -> tuple[dict[str, str], int] | None:
+def read_upgrade(data: bytes, *, compression: bool = False) -> tuple[dict[str, str], int] | None:
     """Read a plain upgrade request.
 
     :param data: all that came so far.
+    :param compression: whether an offer to compress would be taken.
     :return: the headers, their names in small letters, and where the request ends; none when it is not plain, or not
         all there.
     """
@@ -38,6 +41,9 @@ def read_upgrade(data: bytes) -> tuple[dict[str, str], int] | None:
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
     if len(headers) != len(lines) - 1 or not _asks_for_nothing_else(headers):
+        return None
+    offer = headers.get("sec-websocket-extensions")
+    if offer is not None and (compression or offer not in _OFFERS):
         return None
     return headers, end + len(_END)
 

@@ -22,6 +22,7 @@ class LinkFactory(WebSocketServerFactory):  # type: ignore[misc]
     :param reactor: the clock.
     :param fast_frames: whether simple frames go around Autobahn.
     :cvar link: makes the protocol of one connection.
+    :ivar compression: whether offers to compress are taken.
     :ivar open: all connections that are open, authenticated or not.
     """
 
@@ -38,6 +39,7 @@ class LinkFactory(WebSocketServerFactory):  # type: ignore[misc]
     ) -> None:
         super().__init__(server="makima-relay", reactor=reactor)
         self.setProtocolOptions(webStatus=False, **options)
+        self.compression = "perMessageCompressionAccept" in options
         self._link = configured(self.link, self, fast_frames=fast_frames, clock=Alarms(reactor), keepalive=keepalive)
         self.open: set[WebSocketEnd] = set()
         self._waiting: list[Deferred[None]] = []

@@ -53,7 +53,7 @@ class Thrifty:
 
     def processHandshake(self) -> None:
         """Accept a plain request at once, and leave any other to Autobahn."""
-        upgrade = read_upgrade(self.data) if self.fast_frames else None
+        upgrade = read_upgrade(self.data, compression=self.factory.compression) if self.fast_frames else None
         if upgrade is None:
             super().processHandshake()  # type: ignore[misc]
             return

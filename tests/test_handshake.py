@@ -130,6 +130,7 @@ extra = st.sampled_from(
         "Sec-WebSocket-Origin: http://evil.example",
         "Sec-WebSocket-Protocol: a, b",
         "Sec-WebSocket-Protocol: a, a",
+        "Sec-WebSocket-Extensions: permessage-deflate",
         "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
         "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=99",
         "Sec-WebSocket-Extensions: x-unknown",
@@ -229,7 +230,8 @@ class PlainTests(SynchronousTestCase):
         for headers in (
             {"Origin": "http://localhost:8787"},
             {"Sec-WebSocket-Protocol": "a"},
-            {"Sec-WebSocket-Extensions": "permessage-deflate"},
+            {"Sec-WebSocket-Extensions": "permessage-deflate; server_no_context_takeover"},
+            {"Sec-WebSocket-Extensions": "x-unknown"},
             {"Sec-WebSocket-Version": "8"},
             {"Sec-WebSocket-Key": "short"},
             {"Host": "h:x"},
@@ -237,6 +239,13 @@ class PlainTests(SynchronousTestCase):
         ):
             self.assertIsNone(read_upgrade(upgrade_request(headers=headers)), headers)
         self.assertIsNone(read_upgrade(upgrade_request("/ws/daemon?x")))
+
+    def test_an_offer_to_compress_is_passed_over_where_nothing_is_compressed(self) -> None:
+        """Most libraries make one."""
+        for offer in ("permessage-deflate", "permessage-deflate; client_max_window_bits"):
+            request = upgrade_request(headers={"Sec-WebSocket-Extensions": offer})
+            self.assertIsNotNone(read_upgrade(request))
+            self.assertIsNone(read_upgrade(request, compression=True))
 
     def test_half_a_request_is_not_plain_yet(self) -> None:
         """More of it is waited for."""
