@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -12,8 +12,10 @@ from makima_relay.rounds import Rounds
 
 #: Seconds between two rounds; the first is at the start.
 INTERVAL: Final = 3600.0
-#: Tasks that are pruned, and pages that are given back, in one slice; and the pause after it, in seconds.
+#: Tasks that are pruned, daemons that are looked at, and pages that are given back, in one slice; and the pause after
+#: it, in seconds.
 TASKS_AT_A_TIME: Final = 100
+DAEMONS_AT_A_TIME: Final = 2_000
 PAGES_AT_A_TIME: Final = 500
 PAUSE: Final = 0.05
 
@@ -28,12 +30,16 @@ class PrunedStore(Protocol):
         :return: how many it were.
         """
 
-    def prune_daemons(self, seen_before: float, connected: Sequence[str]) -> Deferred[int]:
+    def prune_daemons(
+        self, seen_before: float, connected: Sequence[str], after: str, most: int
+    ) -> Deferred[tuple[int, str | None]]:
         """Delete the daemons that no stored task was with, and that are not being drained.
 
         :param seen_before: of those that came before this time only, in seconds since the epoch.
         :param connected: the ids of those that are connected, and stay.
-        :return: how many it were.
+        :param after: the id above which daemons are looked at, in their order.
+        :param most: how many are looked at, at most.
+        :return: how many were deleted, and the last that was looked at; none when there was none.
         """
 
     def give_back_pages(self, most: int) -> Deferred[bool]:
@@ -72,10 +78,20 @@ class Housekeeper(Rounds):
         while (some := (yield self._store.prune(self._clock.wall() - self._retention, TASKS_AT_A_TIME))) > 0:
             pruned += some
             yield self.pause(PAUSE)
-        daemons = yield self._store.prune_daemons(self._clock.wall() - self._retention, self._connected())
+        daemons = yield from self._prune_daemons()
         while (yield self._store.give_back_pages(PAGES_AT_A_TIME)):
             yield self.pause(PAUSE)
         yield self._store.cut_log()
         if pruned or daemons:
             self._log.info("{pruned} old tasks and {daemons} old daemons pruned", pruned=pruned, daemons=daemons)
         return True
+
+    def _prune_daemons(self) -> Generator[Deferred[Any], Any, int]:
+        pruned, after = 0, ""
+        while True:
+            seen_before = self._clock.wall() - self._retention
+            some, after = yield self._store.prune_daemons(seen_before, self._connected(), after, DAEMONS_AT_A_TIME)
+            if after is None:
+                return pruned
+            pruned += some
+            yield self.pause(PAUSE)

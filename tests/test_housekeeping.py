@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock as ManualReactor
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.housekeeping import INTERVAL, PAGES_AT_A_TIME, PAUSE, TASKS_AT_A_TIME, Housekeeper
+from makima_relay.housekeeping import DAEMONS_AT_A_TIME, INTERVAL, PAGES_AT_A_TIME, PAUSE, TASKS_AT_A_TIME, Housekeeper
 from tests.fakes import EPOCH, clock_on, elapse, unavailable
 
 RETENTION = 1_000.0
@@ -20,6 +20,7 @@ class RecordingStore:
     def __init__(self) -> None:
         self.notes: list[tuple[str, float]] = []
         self.old_tasks = 0
+        self.daemons: list[str] = []
         self.free_pages = 0
         self.fails = False
 
@@ -32,11 +33,14 @@ class RecordingStore:
         self.old_tasks -= some
         return succeed(some)
 
-    def prune_daemons(self, seen_before: float, connected: Sequence[str]) -> Deferred[int]:
+    def prune_daemons(
+        self, seen_before: float, connected: Sequence[str], after: str, most: int
+    ) -> Deferred[tuple[int, str | None]]:
         """Note it."""
         self.notes.append(("daemons", seen_before))
         self.connected = connected
-        return succeed(0)
+        looked_at = [daemon for daemon in self.daemons if daemon > after][:most]
+        return succeed((len(looked_at), looked_at[-1] if looked_at else None))
 
     def give_back_pages(self, most: int) -> Deferred[bool]:
         """Note it."""
@@ -89,6 +93,16 @@ class HousekeepingTests(SynchronousTestCase):
         self.assertEqual(self.done(), ["prune", "daemons", "pages"])
         elapse(self.reactor, PAUSE)
         self.assertEqual(self.done(), ["pages", "log"])
+
+    def test_many_daemons_are_looked_at_in_slices_too(self) -> None:
+        """All at once would take so long that commits seem to fail."""
+        self.store.daemons = [f"d{number:05}" for number in range(DAEMONS_AT_A_TIME + 1)]
+        self.housekeeper.start()
+        self.assertEqual(self.done(), ["prune", "daemons"])
+        elapse(self.reactor, PAUSE)
+        self.assertEqual(self.done(), ["daemons"])
+        elapse(self.reactor, PAUSE)
+        self.assertEqual(self.done(), ["daemons", "pages", "log"])
 
     def test_a_round_that_fails_is_made_up_for_by_the_next(self) -> None:
         """The database may be locked, or the disk full."""

@@ -65,9 +65,11 @@ class SQLiteStore:
         """See :meth:`makima_relay.housekeeping.PrunedStore.prune`."""
         return self._write(tasks_writer.prune, finished_before, most)
 
-    def prune_daemons(self, seen_before: float, connected: Sequence[str]) -> Deferred[int]:
+    def prune_daemons(
+        self, seen_before: float, connected: Sequence[str], after: str, most: int
+    ) -> Deferred[tuple[int, str | None]]:
         """See :meth:`makima_relay.housekeeping.PrunedStore.prune_daemons`."""
-        return self._write(tasks_writer.prune_daemons, seen_before, connected)
+        return self._write(tasks_writer.prune_daemons, seen_before, connected, after, most)
 
     def give_back_pages(self, most: int) -> Deferred[bool]:
         """See :meth:`makima_relay.housekeeping.PrunedStore.give_back_pages`."""

@@ -45,9 +45,11 @@ _FORGET = (
     "DELETE FROM task_messages WHERE task = ?",
     "DELETE FROM tasks WHERE key = ?",
 )
+_SOME_DAEMONS = "SELECT max(daemon_id) FROM (SELECT daemon_id FROM daemons WHERE daemon_id > ? ORDER BY 1 LIMIT ?)"
 # The index on tasks answers without a look at them.
 _FORGET_DAEMONS = """
-    DELETE FROM daemons WHERE seen_at < ? AND NOT draining AND daemon_id NOT IN (SELECT value FROM json_each(?))
+    DELETE FROM daemons WHERE daemon_id > ? AND daemon_id <= ?
+        AND seen_at < ? AND NOT draining AND daemon_id NOT IN (SELECT value FROM json_each(?))
         AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.daemon_id = daemons.daemon_id)
 """
 
@@ -152,7 +154,12 @@ def prune(cursor: Any, finished_before: float, most: int) -> int:
     return len(found)
 
 
-def prune_daemons(cursor: Any, seen_before: float, connected: Sequence[str]) -> int:
+def prune_daemons(
+    cursor: Any, seen_before: float, connected: Sequence[str], after: str, most: int
+) -> tuple[int, str | None]:
     """Forget daemons; see :meth:`makima_relay.housekeeping.PrunedStore.prune_daemons`."""
-    cursor.execute(_FORGET_DAEMONS, [seen_before, msgspec.json.encode(connected).decode()])
-    return int(cursor.rowcount)
+    last = cursor.execute(_SOME_DAEMONS, [after, most]).fetchone()[0]
+    if last is None:
+        return 0, None
+    cursor.execute(_FORGET_DAEMONS, [after, last, seen_before, msgspec.json.encode(connected).decode()])
+    return int(cursor.rowcount), last

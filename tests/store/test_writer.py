@@ -355,10 +355,20 @@ class PruneTests(StoreTestCase):
         """Those stay that came lately, are connected, are being drained, or that the history has tasks of."""
         self.write(*(save_daemon(number, f"host-{number}", draining=number == 4) for number in range(1, 6)))
         self.write(save(finished(make_task(1))))
-        self.assertEqual(self.read(prune_daemons, 1000.0, []), 0)
-        self.assertEqual(self.read(prune_daemons, 1000.5, ["d2", "d9"]), 2)
+        self.assertEqual(self.read(prune_daemons, 1000.0, [], "", 10), (0, "d5"))
+        self.assertEqual(self.read(prune_daemons, 1000.5, ["d2", "d9"], "", 10), (2, "d5"))
         rows = self.connection.execute("SELECT daemon_id FROM daemons ORDER BY daemon_id").fetchall()
         self.assertEqual(rows, [("d1",), ("d2",), ("d4",)])
+
+    def test_only_so_many_daemons_are_looked_at_at_a_time(self) -> None:
+        """Those that stay count too; behind the last there is none."""
+        self.write(*(save_daemon(number, f"host-{number}") for number in range(1, 6)))
+        self.write(save(finished(make_task(1))))
+        self.assertEqual(self.read(prune_daemons, 1000.5, [], "", 2), (1, "d2"))
+        self.assertEqual(self.read(prune_daemons, 1000.5, [], "d2", 2), (2, "d4"))
+        self.assertEqual(self.read(prune_daemons, 1000.5, [], "d4", 2), (1, "d5"))
+        self.assertEqual(self.read(prune_daemons, 1000.5, [], "d5", 2), (0, None))
+        self.assertEqual(self.connection.execute("SELECT daemon_id FROM daemons").fetchall(), [("d1",)])
 
     def test_a_database_that_can_give_no_pages_back_is_not_asked_for_ever(self) -> None:
         """One that somebody has copied without ``auto_vacuum``."""
