@@ -95,7 +95,8 @@ class CommitQueue:
         for place, effect in enumerate(effects):
             if isinstance(effect, Gate):
                 self._queue.extend(itertools.islice(effects, place, None))
-                self._commit_next()
+                if not self._passing:
+                    self._commit_next()
                 return
             self._pass(effect)
         if self._hurry and not self._passing:
