@@ -13,6 +13,8 @@ from makima_relay.store.filters import Filter, condition
 
 #: So many texts are remembered.
 _MOST_TEXTS: Final = 8
+#: Where texts were too long to be kept there is an empty one; SQLite need not read a text to know its length.
+_KEPT: Final = "SELECT number, CASE WHEN length(texts) > 0 THEN version END FROM task_texts ORDER BY number DESC"
 #: Above all positions.
 _NO_END: Final = 2**63 - 1
 
@@ -69,7 +71,7 @@ def find(cursor: Any, wanted: Filter, limit: int, offset: int, counts: Counts) -
 def _stretches(cursor: Any) -> Iterator[_Stretch]:
     """All positions, the newest first."""
     end = _NO_END
-    for number, version in cursor.execute("SELECT number, version FROM task_texts ORDER BY number DESC").fetchall():
+    for number, version in cursor.execute(_KEPT).fetchall():
         first, behind = number * texts.STRETCH, (number + 1) * texts.STRETCH
         if behind < end:
             yield _Stretch(behind, end)

@@ -11,6 +11,9 @@ from typing import Any, Final
 
 #: Positions in a stretch; the triggers know it too. More make a search faster, and a row dearer to write.
 STRETCH: Final = 2048
+#: Bytes of names in a stretch, above which its texts are not kept: to write them would hold up all commits, and
+#: one by one the tasks are then searched as fast, without the interpreter's lock.
+LONGEST: Final = 4 << 20
 #: At most so many stretches are passed over in one slice.
 _LOOKS_AT_A_TIME = 500
 #: End a task's name, and its id: bytes that UTF-8 never has, so that nothing is found across them.
@@ -18,6 +21,8 @@ _END_OF_NAME, _END_OF_TASK = b"\xfe", b"\xff"
 #: Stands for the needle, and is in no UTF-8 either.
 _MARK = b"\xfd"
 _ALL_BUT_MARKS_AND_ENDS = bytes(set(range(256)) - {_MARK[0], _END_OF_TASK[0]})
+_SIZE = "SELECT total(length(CAST(name AS BLOB))) FROM tasks WHERE position >= ? AND position < ?"
+_TEXTS = "SELECT position, name, task_id FROM tasks WHERE position >= ? AND position < ?"
 #: So many finds in a stretch are counted faster one by one.
 _FEW = STRETCH // 8
 
@@ -38,11 +43,12 @@ def keep_texts(cursor: Any, number: int) -> int | None:
 
 
 def _keep(cursor: Any, number: int) -> None:
-    rows = cursor.execute(
-        "SELECT position, name, task_id FROM tasks WHERE position >= ? AND position < ?",
-        [number * STRETCH, (number + 1) * STRETCH],
-    )
-    texts = _side_by_side(number * STRETCH, rows)
+    """Keep the texts of a stretch, or an empty one in their place when they are too long."""
+    bounds = [number * STRETCH, (number + 1) * STRETCH]
+    texts = b""
+    if cursor.execute(_SIZE, bounds).fetchone()[0] <= LONGEST:
+        rows = cursor.execute(_TEXTS, bounds)
+        texts = _side_by_side(number * STRETCH, rows)
     cursor.execute("INSERT INTO task_texts (number, texts) VALUES (?, ?)", [number, texts])
 
 

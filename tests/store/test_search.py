@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from makima_relay.core.members import LONGEST_TEXT
 from makima_relay.core.tasks import TaskStatus
 from makima_relay.store import reader, tasks_writer, texts
 from makima_relay.store.filters import Filter, condition
@@ -173,6 +174,22 @@ class KeepingTests(SearchTestCase):
         self.assertEqual(self.keep_texts(), 3)
         self.assertEqual(self.kept(), [0, 5, 1_000_000])
         self.assertEqual(self.keep_texts(), 0)
+
+    def test_texts_that_are_too_long_are_not_kept_and_the_tasks_are_searched(self) -> None:
+        """Nor are they looked at again in each round."""
+        self.write(*(save(make_task(position, name="x" * LONGEST_TEXT)) for position in range(1, 514)))
+        for position in (STRETCH, 2 * STRETCH, 3 * STRETCH):
+            self.add(position, "short x")
+        self.assertEqual(self.keep_texts(), 3)
+        sizes = self.connection.execute("SELECT length(texts) FROM task_texts ORDER BY number").fetchall()
+        self.assertEqual([size > 0 for (size,) in sizes], [False, True, True])
+        self.assertEqual(self.keep_texts(), 0)
+        for wanted in (Filter(text="X"), Filter(text="X", daemon="d1"), Filter(text="X", status=TaskStatus.PENDING)):
+            rows, total = self.read(reader.read_page, wanted, 4, 1)
+            where, values = condition(wanted)
+            query = f"SELECT position FROM tasks WHERE {where} ORDER BY position DESC"
+            expected = [row[0] for row in self.connection.execute(query, values)]
+            self.assertEqual((total, [row.task.position for row in rows]), (len(expected), expected[1:5]))
 
     def test_of_an_empty_history_nothing_is_kept(self) -> None:
         """There is nothing yet."""
