@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
 from typing import Any
 
 import attrs
 
 from makima_relay.core.composer import COMPOSERS
+from makima_relay.core.keys import DaemonKey, DaemonKeys
 from makima_relay.core.members import InvalidMessageError
 from makima_relay.core.messages import Hello, presented_key, read_first_message, read_hello
 from makima_relay.core.spelling import WireCase
@@ -17,8 +17,16 @@ CLOSE_UNAUTHORIZED = 4401
 CLOSE_INVALID = 4400
 CLOSE_OVERDUE = 4408
 
-#: Tells whether a daemon may present a key.
-KeyCheck = Callable[[str], bool]
+
+@attrs.frozen
+class Welcome:
+    """A daemon that may come in.
+
+    :ivar key: the daemon key that it presented; none for the shared one.
+    """
+
+    hello: Hello
+    key: DaemonKey | None
 
 
 @attrs.frozen
@@ -35,37 +43,46 @@ class Refusal:
     reason: str
 
 
-def shared_key(key: str) -> KeyCheck:
-    """The key check while no daemon keys were made: everyone presents the server's key."""
-    expected = key.encode()
+class Admission:
+    """Decides on first messages.
 
-    def check(presented: str) -> bool:
-        # A lone surrogate is no reason to fail differently from any other wrong key.
-        return hmac.compare_digest(presented.encode("utf-8", "surrogatepass"), expected)
-
-    return check
-
-
-def decide(payload: bytes, header_key: str | None, check: KeyCheck) -> Hello | Refusal:
-    """Decide on a first message.
-
-    :param payload: one text message.
-    :param header_key: the key that came with the upgrade request, if any; one in the message goes first.
-    :param check: tells good keys.
+    :param shared_key: what daemons present until a daemon key is made.
+    :param keys: the daemon keys, if there can be any.
     """
-    first = read_first_message(payload)
-    if first is None:
-        return _refusal(WireCase.CAMEL, "unauthenticated", "authenticate first", CLOSE_UNAUTHORIZED)
-    case, members = first
-    key: Any = presented_key(members)
-    if key is None:
-        key = header_key
-    if not isinstance(key, str) or not check(key):
-        return _refusal(case, "unauthorized", "this key is not accepted", CLOSE_UNAUTHORIZED)
-    try:
-        return read_hello(case, members)
-    except InvalidMessageError as error:
-        return _refusal(case, "invalid_message", str(error), CLOSE_INVALID)
+
+    def __init__(self, shared_key: str, keys: DaemonKeys | None = None) -> None:
+        self._shared_key = shared_key.encode()
+        self._keys = keys or DaemonKeys()
+
+    def decide(self, payload: bytes, header_key: str | None) -> Welcome | Refusal:
+        """Decide on a first message.
+
+        :param payload: one text message.
+        :param header_key: the key that came with the upgrade request, if any; one in the message goes first.
+        """
+        first = read_first_message(payload)
+        if first is None:
+            return _refusal(WireCase.CAMEL, "unauthenticated", "authenticate first", CLOSE_UNAUTHORIZED)
+        case, members = first
+        presented: Any = presented_key(members)
+        if presented is None:
+            presented = header_key
+        if not isinstance(presented, str) or not self._is_good(presented):
+            return _refusal(case, "unauthorized", "this key is not accepted", CLOSE_UNAUTHORIZED)
+        try:
+            hello = read_hello(case, members)
+        except InvalidMessageError as error:
+            return _refusal(case, "invalid_message", str(error), CLOSE_INVALID)
+        key = self._keys.find(presented) if self._keys.ever_made else None
+        if key is not None and self._keys.is_others(hello.machine_id, key.name):
+            return _refusal(case, "unauthorized", "this machineId belongs to another key", CLOSE_UNAUTHORIZED)
+        return Welcome(hello, key)
+
+    def _is_good(self, presented: str) -> bool:
+        if self._keys.ever_made:
+            return self._keys.find(presented) is not None
+        # A lone surrogate is no reason to fail differently from any other wrong key.
+        return hmac.compare_digest(presented.encode("utf-8", "surrogatepass"), self._shared_key)
 
 
 def _refusal(case: WireCase, code: str, message: str, close_code: int) -> Refusal:

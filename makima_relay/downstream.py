@@ -12,7 +12,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from makima_relay.admission import CLOSE_OVERDUE, KeyCheck, Refusal, decide
+from makima_relay.admission import CLOSE_OVERDUE, Admission, Refusal
 from makima_relay.alarms import Alarm
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.members import InvalidMessageError
@@ -137,21 +137,22 @@ class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: i
 
     def _authenticate(self, payload: bytes) -> None:
         self._stop_auth_timer()
-        decision = decide(payload, self._header_key, self.factory.key_check)
+        decision = self.factory.admission.decide(payload, self._header_key)
         self._header_key = None
         if isinstance(decision, Refusal):
             self._refuse(decision)
             return
         if self.factory.engine.is_suspended:
             # Welcoming it would wait for the database, and what it has to say could not be read.
-            self._refuse(_unavailable(decision))
+            self._refuse(_unavailable(decision.hello))
             return
         # Pings of many daemons that came at once, as after a restart, are spread over the interval.
         self.keep_alive(first=self.keepalive[0] * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         self.report_congestion(_nothing, self._drained)
         self.set_buffer(self.factory.buffer_size())
         slim(self)
-        self._connection = self.factory.engine.daemon_joined(self, decision, shown_address(self.transport.getPeer()))
+        address = shown_address(self.transport.getPeer())
+        self._connection = self.factory.engine.daemon_joined(self, decision.hello, address, decision.key)
 
     def _refuse(self, refusal: Refusal) -> None:
         self._note_refusal(refusal.reason)
@@ -216,17 +217,17 @@ class DaemonFactory(LinkFactory):
     """Makes the daemons' connections.
 
     :param engine: gets what comes, gives what goes.
-    :param key_check: tells good keys.
+    :param admission: decides who may come in.
     :param reactor: the clock.
     """
 
     link = DaemonProtocol
 
-    def __init__(self, engine: Engine, key_check: KeyCheck, options: DownstreamOptions, reactor: IReactorTime) -> None:
+    def __init__(self, engine: Engine, admission: Admission, options: DownstreamOptions, reactor: IReactorTime) -> None:
         limits = protocol_options(options.max_message_size, compression=options.compression, is_server=True)
         super().__init__(options.keepalive, limits, reactor, fast_frames=options.fast_frames)
         self.engine = engine
-        self.key_check = key_check
+        self.admission = admission
         self.options = options
         message = f"no more than {options.max_daemons} connections at a time"
         answer = COMPOSERS[WireCase.CAMEL].error("overloaded", message)

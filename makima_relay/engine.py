@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from makima_relay.clock import Clock
 from makima_relay.commits import RETRY_LONGEST, CommitQueue
 from makima_relay.core import effects
+from makima_relay.core.keys import DaemonKey
 from makima_relay.core.messages import Command, DaemonMessage, Hello, ServerMessage, Spawn
 from makima_relay.core.relay import Relay
 from makima_relay.core.tasks import Task
@@ -171,14 +172,15 @@ class Engine:
 
     # --------------------------------------------------------------------------------------- inputs: downstream
 
-    def daemon_joined(self, link: DaemonLink, hello: Hello, address: str) -> int:
+    def daemon_joined(self, link: DaemonLink, hello: Hello, address: str, key: DaemonKey | None = None) -> int:
         """A daemon has authenticated.
 
+        :param key: the daemon key that it presented; none for the shared one.
         :return: the number of its connection, for the other inputs.
         """
         connection = next(self._connections)
         self._links.daemon_joined(connection, link)
-        self._perform(self.relay.daemon_joined(connection, hello, address, self._now()))
+        self._perform(self.relay.daemon_joined(connection, hello, address, self._now(), key))
         return connection
 
     def daemon_parting(self, connection: int, reason: str) -> None:
@@ -259,12 +261,24 @@ class Engine:
     # ---------------------------------------------------------------------------------------- inputs: operators
 
     def cancel_requested(self, task_id: str) -> None:
-        """See :meth:`makima_relay.core.relay.Relay.cancel_requested`."""
+        """See :meth:`makima_relay.core.operators.Operators.cancel_requested`."""
         self._perform(self.relay.cancel_requested(task_id, self._now()))
 
     def drain_requested(self, daemon_id: str, *, draining: bool) -> None:
-        """See :meth:`makima_relay.core.relay.Relay.drain_requested`."""
+        """See :meth:`makima_relay.core.operators.Operators.drain_requested`."""
         self._perform(self.relay.drain_requested(daemon_id, draining, self._now()))
+
+    def key_made(self, name: str, digest: bytes) -> None:
+        """See :meth:`makima_relay.core.operators.Operators.key_made`."""
+        self._perform(self.relay.key_made(name, digest, self._now()))
+
+    def key_rotated(self, name: str, digest: bytes) -> None:
+        """See :meth:`makima_relay.core.operators.Operators.key_rotated`."""
+        self._perform(self.relay.key_rotated(name, digest, self._now()))
+
+    def keys_revoked(self, name: str) -> None:
+        """See :meth:`makima_relay.core.operators.Operators.keys_revoked`."""
+        self._perform(self.relay.keys_revoked(name, self._now()))
 
     def noted(self, event: str, detail: str, **fields: str | int | None) -> None:
         """Something happened at the edge that only the journal needs to know.

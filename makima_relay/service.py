@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from makima_relay.admission import shared_key
+from makima_relay.admission import Admission
 from makima_relay.clock import Clock, keep_steady
 from makima_relay.connector_options import Backoff, ConnectorOptions
 from makima_relay.core.composer import COMPOSERS
@@ -99,6 +99,7 @@ class RelayService(Service):
             most_attempts=settings.max_task_attempts,
             wire_case=settings.wire_case,
             outbox_limit=settings.outbox_limit,
+            key_rotation_grace=settings.key_rotation_grace,
         )
         relay = Relay(policy, snapshot, redact)
         self._engine = engine = Engine(relay, self._store, self._clock, self._broken)
@@ -144,7 +145,7 @@ class RelayService(Service):
             compression=settings.compression,
             fast_frames=settings.fast_frames,
         )
-        return DaemonFactory(engine, shared_key(settings.api_key), options, self._reactor)
+        return DaemonFactory(engine, Admission(settings.api_key, engine.relay.keys), options, self._reactor)
 
     def _make_upstream(self, engine: Engine) -> Upstream:
         settings = self._settings

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.admission import shared_key
+from makima_relay.admission import Admission
 from makima_relay.connector_options import Backoff, ConnectorOptions
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.journal import Entry
@@ -69,7 +69,9 @@ class RelayTestCase(SynchronousTestCase):
 
     def make_daemons(self, **options: Any) -> None:
         """Take daemons with these options."""
-        self.daemons = DaemonFactory(self.engine, shared_key(KEY), DownstreamOptions(**options), self.reactor)
+        self.daemons = DaemonFactory(
+            self.engine, Admission(KEY, self.engine.relay.keys), DownstreamOptions(**options), self.reactor
+        )
 
     def accept_upstream(self) -> ServerPeer:
         """Accept the attempt to connect to the server, up to its answer to the first message."""

@@ -45,6 +45,7 @@ EXAMPLES: dict[str, tuple[Any, list[tuple[str, Any]]]] = {
     "max-message-size": (16 << 20, [("1", 1), ("2KiB", 2048), ("3mib", 3 << 20)]),
     "max-daemons": (10_000, [("1", 1), ("20000", 20_000), ("3", 3)]),
     "outbox-limit": (1 << 30, [("1", 1), ("2KiB", 2048), ("3mib", 3 << 20)]),
+    "key-rotation-grace": (86_400, [("90", 90), ("1.5h", 5_400), ("2d", 172_800)]),
     "task-retention": (30 * 86_400, [("90", 90), ("1.5h", 5_400), ("2d", 172_800)]),
     "upstream-ca": (None, [("/a.pem", Path("/a.pem")), ("/b.pem", Path("/b.pem")), ("/c.pem", Path("/c.pem"))]),
 }
@@ -79,6 +80,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     "max-task-attempts": (_BAD_COUNTS, "a whole number above 0"),
     "max-message-size": (["0", "0KiB", "-1", "1.5MiB", "5 parsecs", "1KB", "MiB"], "bytes above 0, or with KiB, MiB"),
     "max-daemons": (_BAD_COUNTS, "a whole number above 0"),
+    "key-rotation-grace": (["0", "1w", "h", "inf"], "seconds above 0, or with s, m, h, d"),
     "task-retention": (["0", "0d", "-1h", "2w", "d", "", "1e308d"], "seconds above 0, or with s, m, h, d"),
     "outbox-limit": (["0", "-1", "lots", "1.5GiB"], "bytes above 0, or with KiB, MiB"),
     **dict.fromkeys(_SECONDS, (_BAD_SECONDS, "a number of seconds above 0")),

@@ -7,11 +7,19 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.admission import Refusal, decide, shared_key
+from makima_relay.admission import Admission, Refusal, Welcome
+from makima_relay.core.keys import DaemonKey, DaemonKeys, digest_of
 from makima_relay.core.messages import Hello
 from makima_relay.core.spelling import WireCase
 
 KEY = "a-key-of-the-server"
+
+
+def decided(admission: Admission, key: str, machine_id: str = "m") -> int | DaemonKey | None:
+    """What comes of a first message: a close code, or the daemon key that let in."""
+    hello = {"type": "authenticate", "apiKey": key, "machineId": machine_id, "hostname": "h"}
+    decision = admission.decide(json.dumps(hello).encode(), None)
+    return decision.code if isinstance(decision, Refusal) else decision.key
 
 
 class AdmissionTests(SynchronousTestCase):
@@ -20,8 +28,8 @@ class AdmissionTests(SynchronousTestCase):
     def admitted(self, header_key: str | None = None, /, type_: str = "authenticate", **members: Any) -> Hello:
         """Who is let in with a first message."""
         decision = self.decide({"type": type_, **members}, header_key)
-        assert isinstance(decision, Hello), decision
-        return decision
+        assert isinstance(decision, Welcome), decision
+        return decision.hello
 
     def refused(self, message: object, header_key: str | None = None) -> tuple[str, int]:
         """The code of the answer to a first message and of the close after it."""
@@ -32,10 +40,10 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual(decision.reason, f"{answer['code']}: {answer['message']}")
         return answer["code"], decision.code
 
-    def decide(self, message: object, header_key: str | None) -> Hello | Refusal:
+    def decide(self, message: object, header_key: str | None) -> Welcome | Refusal:
         """Decide on a first message."""
         payload = message if isinstance(message, bytes) else json.dumps(message).encode()
-        return decide(payload, header_key, shared_key(KEY))
+        return Admission(KEY).decide(payload, header_key)
 
     def test_the_right_key_lets_in(self) -> None:
         """Whichever way the members are spelled."""
@@ -43,6 +51,28 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual((hello.machine_id, hello.hostname, hello.capacity), ("m", "h", 3))
         snake = self.admitted(api_key=KEY, machine_id="m", hostname="h", max_concurrent_tasks=3)
         self.assertEqual(snake, hello)
+
+    def test_once_a_daemon_key_was_made_only_such_keys_let_in(self) -> None:
+        """Not the shared one, even when all of them are revoked."""
+        keys = DaemonKeys()
+        admission = Admission(KEY, keys)
+        self.assertEqual(decided(admission, KEY), None)
+        key = keys.make("build", digest_of("secret"), 0.0)
+        self.assertEqual([decided(admission, each) for each in (KEY, "wrong", "secret")], [4401, 4401, key])
+        keys.revoke("build")
+        self.assertEqual([decided(admission, each) for each in (KEY, "secret")], [4401, 4401])
+
+    def test_a_machine_of_another_name_is_refused(self) -> None:
+        """With a right key."""
+        keys = DaemonKeys()
+        admission = Admission(KEY, keys)
+        keys.make("a", digest_of("of-a"), 0.0)
+        b = keys.make("b", digest_of("of-b"), 0.0)
+        keys.claim("m", "a")
+        self.assertEqual(decided(admission, "of-b", "m"), 4401)
+        self.assertEqual(decided(admission, "of-b", "n"), b)
+        keys.revoke("a")
+        self.assertEqual(decided(admission, "of-b", "m"), b)
 
     def test_the_key_may_come_with_the_upgrade_request(self) -> None:
         """Where the message has none, or null."""

@@ -13,8 +13,8 @@ import msgspec
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from makima_relay.core.operators import UnknownTaskError
 from makima_relay.core.outbox import KEEP_AFTER
-from makima_relay.core.relay import UnknownTaskError
 from makima_relay.core.state import Policy
 from makima_relay.ports import StoreUnavailableError
 from tests.book import Book, Left, check_promises

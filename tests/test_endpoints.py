@@ -24,7 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.server import Site
 from twisted.web.static import Data
 
-from makima_relay.admission import shared_key
+from makima_relay.admission import Admission
 from makima_relay.clock import Clock
 from makima_relay.core.relay import Relay
 from makima_relay.core.state import Policy
@@ -114,7 +114,7 @@ class EndpointTests(TestCase):
         engine = Engine(Relay(Policy()), InstantStore(), Clock(reactor), self.fail)
         engine.start()
         self.addCleanup(engine.stop)
-        self.daemons = DaemonFactory(engine, shared_key("the-key"), DownstreamOptions(), reactor)
+        self.daemons = DaemonFactory(engine, Admission("the-key"), DownstreamOptions(), reactor)
         self.addCleanup(self.daemons.all_closed)
         page = Data(b"the page", "text/plain")
         page.isLeaf = True

@@ -8,6 +8,7 @@ import click
 
 from makima_relay import __version__
 from makima_relay.cli.demo import demo
+from makima_relay.cli.keys import keys
 from makima_relay.cli.sandbox import sandbox
 from makima_relay.sandbox import bug_in_one_line
 
@@ -28,6 +29,7 @@ def makima_relay(context: click.Context) -> None:
 
 
 makima_relay.add_command(demo)
+makima_relay.add_command(keys)
 makima_relay.add_command(sandbox)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from makima_relay.core.journal import Entry
+from makima_relay.core.keys import DaemonKey
 from makima_relay.core.tasks import Task, TaskStatus
 
 
@@ -108,6 +109,42 @@ class SaveDaemon(Saved, frozen=True):
     hostname: str
     draining: bool
     seen_at: float
+
+
+class SaveKey(Gate, frozen=True):
+    """Keep a daemon key as it is now."""
+
+    key: DaemonKey
+
+
+class ForgetKeys(Gate, frozen=True):
+    """Drop daemon keys, by digest; their names and machines stay."""
+
+    digests: tuple[bytes, ...]
+
+
+class RevokeKeys(Gate, frozen=True):
+    """Drop all daemon keys of a name, and whose machines belonged to it."""
+
+    name: str
+
+
+class SaveMachine(Gate, frozen=True):
+    """Keep that a machine belongs to the name of a daemon key."""
+
+    machine_id: str
+    name: str
+
+
+class SaveKeyUse(Saved, frozen=True):
+    """Keep when a key of a name was last used.
+
+    :ivar at: seconds since the epoch.
+    """
+
+    name: str
+    at: float
+    address: str
 
 
 class SaveEntry(Saved, frozen=True):

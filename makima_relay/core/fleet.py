@@ -47,6 +47,7 @@ class Daemon:
     :ivar interrupted: tasks of others that this connection was told to stop.
     :ivar refused: tasks of others whose reports from this connection are in the journal already.
     :ivar held: whether it was not read since it was last seen, so that its silence means nothing.
+    :ivar key: the digest of the daemon key that this connection presented; none for the shared one.
     :ivar faults: how many invalid messages this connection sent.
     """
 
@@ -62,6 +63,7 @@ class Daemon:
         "held",
         "hostname",
         "interrupted",
+        "key",
         "last_dispatch",
         "last_seen",
         "listed",
@@ -87,6 +89,7 @@ class Daemon:
         self.last_seen = 0.0
         self.connected_at = 0.0
         self.address = ""
+        self.key: bytes | None = None
         self.unhealthy = False
         self.reconciled = False
         self.interrupted: set[str] = set()

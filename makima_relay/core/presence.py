@@ -5,12 +5,15 @@ from __future__ import annotations
 from makima_relay.core import effects
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.fleet import Daemon, daemon_id_of
+from makima_relay.core.keys import DaemonKey
 from makima_relay.core.losses import Losses
 from makima_relay.core.messages import Hello
 from makima_relay.core.state import State
 
 #: Close code for a connection that a newer one of the same machine replaces (``protocol.md``, *Refusals and closes*).
 CLOSE_REPLACED = 4409
+#: Close code for a connection whose key is revoked.
+CLOSE_UNAUTHORIZED = 4401
 
 
 class Presence:
@@ -26,7 +29,7 @@ class Presence:
         #: Connections that take nothing more and are not gone yet, with whose they were.
         self._parting: dict[int, Daemon] = {}
 
-    def joined(self, connection: int, hello: Hello, address: str, now: float) -> None:
+    def joined(self, connection: int, hello: Hello, address: str, now: float, key: DaemonKey | None = None) -> None:
         """Welcome a daemon that has authenticated; an older connection of the same machine is closed."""
         state = self._state
         daemon_id = daemon_id_of(hello.machine_id)
@@ -39,6 +42,7 @@ class Presence:
         # A connection that was replaced and held nothing may have been forgotten just now.
         state.fleet.enlist(daemon)
         daemon.address = address
+        daemon.key = None if key is None else key.digest
         daemon.connected_at = state.wall(now)
         state.save_daemon(daemon, now)
         state.log(
@@ -92,21 +96,37 @@ class Presence:
         daemon = state.fleet.on(connection)
         if daemon is None:
             return
-        state.log(
+        self._log_disconnected(daemon, reason, now)
+        self._part(daemon, connection, now)
+
+    def _log_disconnected(self, daemon: Daemon, reason: str, now: float) -> None:
+        self._state.log(
             now,
             "daemon_disconnected",
             f"a daemon has disconnected: {reason}",
             daemonId=daemon.daemon_id,
             hostname=daemon.hostname,
         )
-        self._part(daemon, connection, now)
 
     def _part(self, daemon: Daemon, connection: int, now: float) -> None:
         self._parting[connection] = daemon
-        self._state.flow.forget(connection)
         daemon.parting.add(connection)
+        self._take_away(daemon, connection, now)
+
+    def _take_away(self, daemon: Daemon, connection: int, now: float) -> None:
+        self._state.flow.forget(connection)
         self._state.fleet.part(daemon)
         self._losses.orphan_all(daemon, now)
+
+    def expel(self, daemon: Daemon, reason: str, now: float) -> None:
+        """Send a connected daemon away that may not be here any more: what it has yet to say does not count."""
+        assert daemon.connection is not None
+        assert daemon.composer is not None
+        connection = daemon.connection
+        self._state.send(daemon, daemon.composer.error("unauthorized", reason))
+        self._state.note(effects.CloseDaemon(connection, CLOSE_UNAUTHORIZED, reason))
+        self._log_disconnected(daemon, reason, now)
+        self._take_away(daemon, connection, now)
 
     def lost(self, connection: int, reason: str, now: float) -> None:
         """Note that a connection is gone: nothing comes on it any more."""

@@ -7,12 +7,12 @@ numbers of daemons' connections are greater than 0 and never used again.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Concatenate, ParamSpec, cast
 
 from makima_relay.core import effects
 from makima_relay.core.commands import Commands
+from makima_relay.core.inputs import told
+from makima_relay.core.keys import DaemonKey
 from makima_relay.core.lookups import LookUps
 from makima_relay.core.losses import Losses
 from makima_relay.core.messages import (
@@ -24,44 +24,20 @@ from makima_relay.core.messages import (
     ServerMessage,
     Spawn,
 )
+from makima_relay.core.operators import Operators
 from makima_relay.core.presence import Presence
 from makima_relay.core.recovery import Recovery
 from makima_relay.core.reports import Reports
 from makima_relay.core.state import Policy, Snapshot, State
 from makima_relay.core.tasks import Task
-from makima_relay.core.view import View
 
 #: How often it is looked, while reports come, whether some have waited too long, in seconds.
 _LOOK_INTERVAL = 0.02
 
 _Effects = list[effects.Effect]
-_P = ParamSpec("_P")
 
 
-class UnknownTaskError(Exception):
-    """No task has this id."""
-
-
-class TaskFinishedError(Exception):
-    """The task has finished, so there is nothing to cancel."""
-
-
-class UnknownDaemonError(Exception):
-    """No connected daemon has this id."""
-
-
-def _input(method: Callable[Concatenate[Relay, _P], None]) -> Callable[Concatenate[Relay, _P], _Effects]:
-    """Make a method an input: it returns the effects that were noted while it ran."""
-
-    @functools.wraps(method)
-    def told(self: Relay, /, *args: _P.args, **kwargs: _P.kwargs) -> _Effects:
-        method(self, *args, **kwargs)
-        return self._state.take_effects()
-
-    return cast("Callable[Concatenate[Relay, _P], _Effects]", told)
-
-
-class Relay(View):
+class Relay(Operators):
     """Decides for one relay.
 
     :param policy: the settings that it obeys.
@@ -72,16 +48,15 @@ class Relay(View):
     def __init__(self, policy: Policy, snapshot: Snapshot | None = None, redact: Callable[[str], str] = str) -> None:
         snapshot = snapshot or Snapshot()
         state = State(policy, snapshot, redact)
-        self._losses = Losses(state)
-        self._commands = Commands(state)
-        self._presence = Presence(state, self._losses)
-        self._reports = Reports(state, self._losses)
+        self._losses = losses = Losses(state)
+        self._reports = Reports(state, losses)
         self._look_at_outbox_at = 0.0
-        super().__init__(state, LookUps(state), Recovery(state, self._losses, snapshot))
+        recovery = Recovery(state, losses, snapshot)
+        super().__init__(state, LookUps(state), recovery, Commands(state), Presence(state, losses))
 
     # ------------------------------------------------------------------------------------------------ the relay
 
-    @_input
+    @told
     def started(self, now: float, wall: float) -> None:
         """The relay runs: it takes up what an earlier run left; what was at work has a fresh grace.
 
@@ -94,24 +69,24 @@ class Relay(View):
         self._recovery.begin(now)
         self._state.log(now, "relay_started", "the relay has started")
 
-    @_input
+    @told
     def taken_up(self, now: float) -> None:
         """Others have had their turn: the next of the tasks that an earlier run left are taken up."""
         self._recovery.go_on(now)
 
-    @_input
+    @told
     def stopping(self) -> None:
         """The relay is about to send everybody away: no new task is taken, what was read until now is written out."""
         self._commands.stopping()
         self._state.keep_reports()
 
-    @_input
+    @told
     def stopped(self, now: float) -> None:
         """Nobody is connected any more: what the server may not have is written out whole."""
         self._state.keep_reports()
         self._state.log(now, "relay_stopped", "the relay stops")
 
-    @_input
+    @told
     def time_passed(self, now: float, wall: float) -> None:
         """Some time passed: whatever was to happen by now happens.
 
@@ -119,6 +94,7 @@ class Relay(View):
         """
         self._state.set_clock(now, wall)
         self._losses.expire(now)
+        self._keyring.expire(now)
         due = self._state.outbox.next_to_keep()
         if due is not None and (due <= now or not self._state.flow.has_room):
             self._state.keep_reports()
@@ -139,7 +115,7 @@ class Relay(View):
             return keep if loss is None else loss
         return min(loss, keep)
 
-    @_input
+    @told
     def noted(self, now: float, event: str, detail: str, /, **fields: str | int | None) -> None:
         """Something happened at the edge that only the journal needs to know."""
         self._state.log(now, event, detail, **fields)
@@ -151,7 +127,7 @@ class Relay(View):
             past.add(task_ids)
         past.is_whole = past.is_whole or is_all
 
-    @_input
+    @told
     def tasks_recalled(self, task_ids: Sequence[str], found: Iterable[Task], now: float) -> None:
         """The store was asked for tasks; what waited for the answer goes on.
 
@@ -168,7 +144,7 @@ class Relay(View):
 
     # ------------------------------------------------------------------------------------------------- upstream
 
-    @_input
+    @told
     def upstream_ready(self, connection: int, now: float, /, **fields: str | int | None) -> None:
         """The server has authenticated a connection: after a heartbeat, what it may not have goes first."""
         state = self._state
@@ -178,7 +154,7 @@ class Relay(View):
         self._beat()
         state.flow.send_on()
 
-    @_input
+    @told
     def heartbeat_due(self) -> None:
         """The server is to be told which tasks are at work."""
         self._beat()
@@ -187,34 +163,34 @@ class Relay(View):
         if self._state.flow.upstream is not None:
             self._state.note(effects.SendHeartbeat(self._state.flow.upstream))
 
-    @_input
+    @told
     def upstream_lost(self, now: float, reason: str) -> None:
         """The live upstream connection is gone."""
         self._state.flow.upstream_lost()
         self._state.log(now, "upstream_disconnected", f"the connection to the server is lost: {reason}")
 
-    @_input
+    @told
     def upstream_congested(self) -> None:
         """The server does not take what it was sent as fast as it comes."""
         self._state.flow.congested()
 
-    @_input
+    @told
     def upstream_drained(self) -> None:
         """The server has taken most of what it was sent."""
         self._state.flow.drained()
 
-    @_input
+    @told
     def more_wanted(self, connection: int) -> None:
         """Others have had their turn: the backlog goes on, if the connection still stands."""
         if connection == self._state.flow.upstream:
             self._state.flow.send_on()
 
-    @_input
+    @told
     def release_wanted(self) -> None:
         """Others have had their turn: more of the daemons that are held are read again, if there is room still."""
         self._state.flow.release_more()
 
-    @_input
+    @told
     def reports_loaded(self, connection: int, reports: Sequence[tuple[int, bytes]], up_to: int) -> None:
         """Kept reports were read back.
 
@@ -224,13 +200,13 @@ class Relay(View):
         """
         self._state.flow.loaded(connection, reports, up_to)
 
-    @_input
+    @told
     def reports_stored(self, up_to: int) -> None:
         """All reports up to a number that were to be kept are in the database."""
         self._state.outbox.stored(up_to)
         self._state.flow.release()
 
-    @_input
+    @told
     def acknowledged(self, number: int) -> None:
         """The server has read every report up to and with this number."""
         if self._state.outbox.acknowledged(number):
@@ -238,7 +214,7 @@ class Relay(View):
         if self._state.flow.held:
             self._state.flow.release()
 
-    @_input
+    @told
     def command_received(self, message: ServerMessage, now: float) -> None:
         """The server sent a message."""
         task_id = message.task_id if isinstance(message, Spawn | Command) else None
@@ -261,28 +237,33 @@ class Relay(View):
         """What to answer the server while nothing can be stored; none for what can wait until that is over."""
         return self._commands.refusal(message) if isinstance(message, Spawn) else None
 
-    @_input
+    @told
     def invalid_command_received(self, reason: str, now: float) -> None:
         """The server sent something that cannot be read."""
         self._commands.invalid(reason, now)
 
     # ----------------------------------------------------------------------------------------------- downstream
 
-    @_input
-    def daemon_joined(self, connection: int, hello: Hello, address: str, now: float) -> None:
+    @told
+    def daemon_joined(
+        self, connection: int, hello: Hello, address: str, now: float, key: DaemonKey | None = None
+    ) -> None:
         """A daemon has authenticated.
 
         :param connection: its number.
         :param address: where it comes from, to show.
+        :param key: the daemon key that it presented; none for the shared one.
         """
-        self._presence.joined(connection, hello, address, now)
+        if key is not None:
+            self._keyring.used(key, hello.machine_id, address, now)
+        self._presence.joined(connection, hello, address, now, key)
 
-    @_input
+    @told
     def daemon_parting(self, connection: int, reason: str, now: float) -> None:
         """A daemon's connection is being closed: it takes nothing more, but what it had sent may still come."""
         self._presence.parting(connection, reason, now)
 
-    @_input
+    @told
     def daemon_lost(self, connection: int, reason: str, now: float) -> None:
         """A daemon's connection is gone."""
         self._presence.lost(connection, reason, now)
@@ -316,7 +297,7 @@ class Relay(View):
         if due is not None and due <= now:
             self._state.keep_reports()
 
-    @_input
+    @told
     def invalid_report_received(self, connection: int, reason: str, now: float) -> None:
         """A daemon sent something that cannot be read; too much of it ends the connection."""
         daemon = self._presence.heard_from(connection, now)
@@ -326,37 +307,10 @@ class Relay(View):
         if self._reports.invalid(connection, daemon, reason, now):
             self._presence.parting(connection, "too many invalid messages", now)
 
-    @_input
+    @told
     def daemon_seen(self, connection: int, now: float) -> None:
         """A daemon answered a ping."""
         daemon = self._presence.heard_from(connection, now)
         if daemon is not None and connection in self._state.flow.held:
             # The pong came in one read with what it is held for.
             daemon.held = True
-
-    # ------------------------------------------------------------------------------------------------ operators
-
-    @_input
-    def cancel_requested(self, task_id: str, now: float) -> None:
-        """An operator wants a task stopped.
-
-        :raises UnknownTaskError: if it is not in mind: then it is unknown or long finished.
-        :raises TaskFinishedError: if it has finished.
-        """
-        task = self._state.ledger.get(task_id)
-        if task is None:
-            raise UnknownTaskError(task_id)
-        if task.finished:
-            raise TaskFinishedError(task_id)
-        self._commands.cancel(task, now)
-
-    @_input
-    def drain_requested(self, daemon_id: str, draining: bool, now: float) -> None:
-        """An operator wants a daemon to get no new tasks, or to get them again.
-
-        :raises UnknownDaemonError: if no such daemon is connected.
-        """
-        daemon = self.daemon(daemon_id)
-        if daemon is None:
-            raise UnknownDaemonError(daemon_id)
-        self._presence.drain(daemon, draining, now)

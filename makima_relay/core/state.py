@@ -16,6 +16,7 @@ from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.fleet import Daemon, Fleet
 from makima_relay.core.flow import Flow
 from makima_relay.core.journal import Entry, Journal
+from makima_relay.core.keys import DaemonKeys, StoredKeys
 from makima_relay.core.ledger import Ledger
 from makima_relay.core.messages import Command, read_command
 from makima_relay.core.outbox import Backlog, Outbox
@@ -39,6 +40,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     :ivar most_attempts: how often a task is dispatched before its loss is final.
     :ivar wire_case: how types are spelled toward the server.
     :ivar outbox_limit: bytes of reports in the database above which daemons are not read any more.
+    :ivar key_rotation_grace: seconds that an older key is taken after a rotation.
     """
 
     daemon_grace: float = 60.0
@@ -47,6 +49,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     most_attempts: int = 3
     wire_case: WireCase = WireCase.CAMEL
     outbox_limit: int = 1 << 30
+    key_rotation_grace: float = 86_400.0
 
 
 class StoredTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +88,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     daemons: tuple[StoredDaemon, ...] = ()
     backlog: Backlog = Backlog()
     entries: tuple[Entry, ...] = ()
+    keys: StoredKeys = StoredKeys()
 
 
 class State:
@@ -98,6 +102,7 @@ class State:
     def __init__(self, policy: Policy, snapshot: Snapshot, redact: Callable[[str], str] = str) -> None:
         self.policy = policy
         self.fleet = Fleet(policy.health_timeout)
+        self.keys = DaemonKeys(snapshot.keys)
         self.ledger = Ledger(snapshot.next_key, snapshot.total_finished)
         self.outbox = Outbox(snapshot.backlog)
         self.flow = Flow(policy.outbox_limit, self.outbox, self.note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from makima_relay.core.fleet import Daemon
 from makima_relay.core.journal import Entry
+from makima_relay.core.keys import DaemonKeys
 from makima_relay.core.lookups import LookUps
 from makima_relay.core.recovery import Recovery
 from makima_relay.core.state import State
@@ -31,6 +32,11 @@ class View:
         """A connected daemon by id."""
         daemon = self._state.fleet.get(daemon_id)
         return daemon if daemon is not None and daemon.connection is not None else None
+
+    @property
+    def keys(self) -> DaemonKeys:
+        """The daemon keys."""
+        return self._state.keys
 
     def healthy(self, daemon: Daemon, now: float) -> bool:
         """Whether a daemon was heard of lately enough."""

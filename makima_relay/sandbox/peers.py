@@ -8,7 +8,7 @@ from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionRequest
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from makima_relay.admission import CLOSE_OVERDUE, KeyCheck, Refusal, decide
+from makima_relay.admission import CLOSE_OVERDUE, Admission, Refusal
 from makima_relay.alarms import Alarm
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.fleet import daemon_id_of
@@ -80,15 +80,15 @@ class PeerProtocol(WebSocketEnd, WebSocketServerProtocol):  # type: ignore[misc]
 
     def _authenticate(self, payload: bytes) -> None:
         self._stop_auth_timer()
-        decision = decide(payload, self._header_key, self.factory.key_check)
+        decision = self.factory.admission.decide(payload, self._header_key)
         if isinstance(decision, Refusal):
             self.factory.user.refused(decision.reason)
             self.send_text(decision.answer)
             self.close(decision.code, decision.reason)
             return
-        self.hello = decision
+        self.hello = hello = decision.hello
         self.keep_alive()
-        self.send_text(COMPOSERS[decision.case].authenticated(daemon_id_of(decision.machine_id)))
+        self.send_text(COMPOSERS[hello.case].authenticated(daemon_id_of(hello.machine_id)))
         self.factory.user.joined(self)
 
     def pong_received(self, payload: bytes) -> None:
@@ -112,12 +112,12 @@ class PeerFactory(LinkFactory):
     """Makes the connections of peers.
 
     :param user: told what they do.
-    :param key_check: tells good keys.
+    :param admission: decides who may come in.
     """
 
     link = PeerProtocol
 
-    def __init__(self, user: PeerUser, key_check: KeyCheck, reactor: IReactorTime) -> None:
+    def __init__(self, user: PeerUser, admission: Admission, reactor: IReactorTime) -> None:
         super().__init__(_KEEPALIVE, protocol_options(_MAX_MESSAGE_SIZE, compression=False, is_server=True), reactor)
         self.user = user
-        self.key_check = key_check
+        self.admission = admission

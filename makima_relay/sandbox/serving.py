@@ -10,7 +10,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort
 
-from makima_relay.admission import shared_key
+from makima_relay.admission import Admission
 from makima_relay.endpoints import StartError, server_endpoint
 from makima_relay.listener import Listener
 from makima_relay.origin import is_loopback
@@ -36,7 +36,7 @@ async def serve(reactor: Any, listen: str, key: str | None, say: Callable[[str],
     """
     server = SandboxServer(say)
     api = SandboxApi(server, Access(None, lambda: True))
-    peers = PeerFactory(server, shared_key(key or DEFAULT_KEY), reactor)
+    peers = PeerFactory(server, Admission(key or DEFAULT_KEY), reactor)
     listener = Listener(peers, make_site(api.app.resource()), reactor, _HEAD_TIMEOUT)
     port = await _open_port(reactor, listen, listener)
     try:

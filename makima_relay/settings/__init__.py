@@ -4,8 +4,18 @@ Each setting is one row of :data:`SETTINGS`; whatever is wrong with one is a :cl
 value and what it takes.
 """
 
-from makima_relay.settings.sources import SettingsError, load
+from makima_relay.settings.sources import SettingsError, load, load_one
 from makima_relay.settings.table import SETTINGS, Setting, Settings
 from makima_relay.settings.urls import daemon_endpoint, secrets_of, shown_url
 
-__all__ = ["SETTINGS", "Setting", "Settings", "SettingsError", "daemon_endpoint", "load", "secrets_of", "shown_url"]
+__all__ = [
+    "SETTINGS",
+    "Setting",
+    "Settings",
+    "SettingsError",
+    "daemon_endpoint",
+    "load",
+    "load_one",
+    "secrets_of",
+    "shown_url",
+]

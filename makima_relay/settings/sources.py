@@ -39,6 +39,19 @@ def load(options: Mapping[str, str | Sequence[str] | None], environment: Mapping
     return Settings(**found)
 
 
+def load_one(name: str, options: Mapping[str, str | None], environment: Mapping[str, str]) -> Any:
+    """Gather one setting that is no secret, without asking for the required ones.
+
+    :param name: its option.
+    :raises SettingsError: when it is wrong.
+    """
+    setting = next(each for each in SETTINGS if each.name == name)
+    text, source = _find(setting, options, (environment, _read_env_file(options, environment)))
+    if text is None and setting.default is not None:
+        text = setting.default
+    return None if text is None else _value(setting, text, source)
+
+
 def _missing(setting: Setting) -> str:
     about = f"({setting.about}; {setting.kind.takes})"
     if setting.secret:

@@ -37,6 +37,7 @@ class Settings:
     daemon_health_timeout: float = 90.0
     compression: bool = False
     fast_frames: bool = True
+    key_rotation_grace: float = 86_400.0
     daemon_grace: float = 60.0
     on_daemon_loss: LossPolicy = LossPolicy.FAIL
     max_task_attempts: int = 3
@@ -139,6 +140,7 @@ SETTINGS: tuple[Setting, ...] = (
         "on",
         "take simple upgrade requests and WebSocket frames without Autobahn",
     ),
+    Setting("key-rotation-grace", values.DURATION, "24h", "that an older daemon key is taken after a rotation"),
     Setting("daemon-grace", values.SECONDS, "60", "that a lost daemon has to return"),
     Setting("on-daemon-loss", values.LOSS_POLICY, "fail", "what becomes of a lost daemon's tasks"),
     Setting("max-task-attempts", values.COUNT, "3", "dispatches of a task under requeue"),

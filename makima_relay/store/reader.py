@@ -13,6 +13,7 @@ from makima_relay.core.outbox import Backlog
 from makima_relay.core.state import Snapshot, StoredDaemon, StoredTask
 from makima_relay.core.tasks import Task, TaskStatus
 from makima_relay.store.filters import Filter, condition
+from makima_relay.store.keys import read_keys
 from makima_relay.store.search import Counts, find
 
 _COLUMNS = """
@@ -74,7 +75,13 @@ def read_snapshot(cursor: Any) -> Snapshot:
         daemons=_read_daemons(cursor),
         backlog=_read_backlog(cursor),
         entries=_read_journal(cursor),
+        keys=read_keys(cursor),
     )
+
+
+def read_edge(cursor: Any) -> Snapshot:
+    """Read what is not about tasks and reports: the journal and the daemon keys."""
+    return Snapshot(entries=_read_journal(cursor), keys=read_keys(cursor))
 
 
 def _read_backlog(cursor: Any) -> Backlog:

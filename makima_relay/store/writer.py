@@ -11,6 +11,7 @@ import msgspec
 
 from makima_relay.core import effects
 from makima_relay.core.journal import MOST_ENTRIES
+from makima_relay.store.keys import OF_KEYS, write_keys
 from makima_relay.store.rows import write_rows
 from makima_relay.store.tasks_writer import orphan_tasks, write_tasks
 
@@ -25,8 +26,8 @@ def write(cursor: Any, batch: Sequence[effects.Saved]) -> None:
     """Write a batch inside a transaction that the caller commits.
 
     Effects of one class are written together, in their order; those of different classes touch different tables,
-    except commands, whose keeping and forgetting is told apart in :func:`_write_commands`, and orphaning, which comes
-    first in a relay's life.
+    except commands, whose keeping and forgetting is told apart in :func:`_write_commands`, keys, and orphaning, which
+    comes first in a relay's life.
 
     :param cursor: adbapi's transaction.
     :raises sqlite3.Error: whatever SQLite finds.
@@ -40,6 +41,8 @@ def write(cursor: Any, batch: Sequence[effects.Saved]) -> None:
         _write_commands(cursor, batch)
     _write_reports(cursor, by_class[effects.KeepReport], by_class[effects.KeepReports])
     _forget_reports(cursor, by_class[effects.ForgetReports])
+    if not by_class.keys().isdisjoint(OF_KEYS):
+        write_keys(cursor, batch)
     _write_daemons(cursor, by_class[effects.SaveDaemon])
     _write_journal(cursor, by_class[effects.SaveEntry])
 

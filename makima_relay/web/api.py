@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-from klein import Klein
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.web.iweb import IRequest
 from werkzeug.datastructures import MIMEAccept
@@ -14,7 +13,7 @@ from werkzeug.http import parse_accept_header
 
 from makima_relay.clock import Clock
 from makima_relay.core.fleet import Daemon
-from makima_relay.core.relay import TaskFinishedError, UnknownDaemonError, UnknownTaskError
+from makima_relay.core.operators import TaskFinishedError, UnknownDaemonError, UnknownTaskError
 from makima_relay.engine import Engine
 from makima_relay.health import Health
 from makima_relay.store import SQLiteStore
@@ -22,7 +21,9 @@ from makima_relay.store.reader import TaskRow
 from makima_relay.upstream import Upstream
 from makima_relay.web import page, shapes
 from makima_relay.web.access import Access, refuse_foreign
-from makima_relay.web.answers import answer_errors, json_answer
+from makima_relay.web.answers import json_answer
+from makima_relay.web.application import app
+from makima_relay.web.keys import KeyRoutes
 from makima_relay.web.parameters import meant, whole_number
 from makima_relay.web.parameters import page as wanted_page
 from makima_relay.web.problems import ProblemError
@@ -35,7 +36,7 @@ def _prefers_html(request: IRequest) -> bool:
 
 
 @attrs.define(kw_only=True, eq=False)
-class Api:
+class Api(KeyRoutes):
     """All routes.
 
     :ivar agent_name: the relay's name.
@@ -53,8 +54,7 @@ class Api:
     redact: Callable[[str], str] = str
     _started_at: float = attrs.field(init=False)
 
-    app = Klein()
-    answer_errors(app)
+    app = app
 
     def __attrs_post_init__(self) -> None:
         self._started_at = self.clock.monotonic()

@@ -8,7 +8,7 @@ from makima_relay.core.effects import (
     SaveTask,
     SendToDaemon,
 )
-from makima_relay.core.relay import TaskFinishedError, UnknownTaskError
+from makima_relay.core.operators import TaskFinishedError, UnknownTaskError
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import LossPolicy, Policy
 from makima_relay.core.tasks import Task, TaskStatus

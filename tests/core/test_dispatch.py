@@ -10,7 +10,7 @@ from makima_relay.core.effects import (
     SendToDaemon,
 )
 from makima_relay.core.messages import read_command
-from makima_relay.core.relay import UnknownDaemonError
+from makima_relay.core.operators import UnknownDaemonError
 from makima_relay.core.state import Policy
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, D1, D2, NOW, hello, logged, shown, wire

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.core.messages import read_command, read_report
-from makima_relay.core.relay import TaskFinishedError, UnknownTaskError
+from makima_relay.core.operators import TaskFinishedError, UnknownTaskError
 from makima_relay.core.state import LossPolicy, Policy
 from tests.core.builders import examples, hello, wire
 from tests.core.mortal_world import MortalWorld

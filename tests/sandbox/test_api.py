@@ -8,7 +8,7 @@ import treq.testing
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.admission import shared_key
+from makima_relay.admission import Admission
 from makima_relay.sandbox.api import SandboxApi
 from makima_relay.sandbox.peers import PeerFactory
 from makima_relay.sandbox.server import SandboxServer
@@ -98,7 +98,7 @@ class TaskTests(ApiTestCase):
     def test_the_front_page_says_who_is_connected(self) -> None:
         """Relays and daemons."""
         reactor = Clock()
-        peer = connect_daemon(PeerFactory(self.server, shared_key("k"), reactor), reactor)
+        peer = connect_daemon(PeerFactory(self.server, Admission("k"), reactor), reactor)
         peer.send("authenticate", apiKey="k", machineId="m", hostname="h", maxConcurrentTasks=0)
         self.server.spawn("t", "make")
         status, answer = self.ask("GET", "/")

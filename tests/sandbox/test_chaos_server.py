@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.admission import shared_key
+from makima_relay.admission import Admission
 from makima_relay.sandbox.chaos.ledger import Ledger
 from makima_relay.sandbox.chaos.server import ChaosServer
 from makima_relay.sandbox.peers import PeerFactory
@@ -30,7 +30,7 @@ class ServerTests(SynchronousTestCase):
         self.server = ChaosServer(
             clock_on(self.reactor), self.ledger, most=MOST, lengths=(2, 9), chance=random.Random(1)
         )
-        self.factory = PeerFactory(self.server, shared_key("k"), self.reactor)
+        self.factory = PeerFactory(self.server, Admission("k"), self.reactor)
         self.server.start()
 
     def join(self) -> Peer:

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.admission import shared_key
+from makima_relay.admission import Admission
 from makima_relay.core.fleet import daemon_id_of
 from makima_relay.sandbox.peers import PeerFactory
 from makima_relay.sandbox.server import SandboxServer
@@ -25,7 +25,7 @@ class ServerTestCase(SynchronousTestCase):
         self.reactor = Clock()
         self.said: list[str] = []
         self.server = SandboxServer(self.said.append)
-        self.factory = PeerFactory(self.server, shared_key("k"), self.reactor)
+        self.factory = PeerFactory(self.server, Admission("k"), self.reactor)
 
     def join(self, machine_id: str = "relay", slots: int = 0, type_: str = "authenticate") -> Peer:
         """Connect a peer, up to the answer to ``authenticate``."""

@@ -34,6 +34,10 @@ ADMIN_ROUTES = [
     ("POST", "/daemons/d/resume"),
     ("GET", "/logs"),
     ("POST", "/reconnect"),
+    ("GET", "/keys"),
+    ("POST", "/keys"),
+    ("POST", "/keys/k/rotate"),
+    ("DELETE", "/keys/k"),
 ]
 OPEN_ROUTES = ["/", "/status", "/health", "/livez", "/readyz"]
 
@@ -100,10 +104,12 @@ class ApiTestCase(RelayTestCase):
         )
         self.treq: Any = StubTreq(self.api.app.resource())
 
-    def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+    def ask(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Answer:
         """Send a request as treq does."""
         url = f"http://localhost:8787{path}"
-        response = self.successResultOf(self.treq.request(method, url, headers=dict(headers or {})))
+        response = self.successResultOf(self.treq.request(method, url, headers=dict(headers or {}), data=body))
         return Answer(response.code, response.headers, self.successResultOf(self.treq.content(response)))
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Any:

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import globalLogPublisher
 
-from makima_relay.admission import shared_key
+from makima_relay.admission import Admission
 from makima_relay.clock import Clock
 from makima_relay.endpoints import client_endpoint
 from makima_relay.sandbox import SandboxError
@@ -80,7 +80,7 @@ class Experiment:
             lengths=(shortest, longest),
             chance=random.Random(f"{options.seed} tasks"),  # noqa: S311 - no secret
         )
-        self._peers = PeerFactory(self._server, shared_key(self._key), reactor)
+        self._peers = PeerFactory(self._server, Admission(self._key), reactor)
         self._server_port: IListeningPort = reactor.listenTCP(0, self._peers, interface="127.0.0.1")
         self._proxy = Proxy(reactor, self._server_port.getHost().port)
         environment = {**without_settings(os.environ), "MAKIMA_API_KEY": self._key, "PYTHONUNBUFFERED": "1"}

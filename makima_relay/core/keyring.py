@@ -1,0 +1,65 @@
+"""What becomes of daemon keys, kept and told (``http-api.md``, *Who may ask*)."""
+
+from __future__ import annotations
+
+from makima_relay.core import effects
+from makima_relay.core.keys import DaemonKey
+from makima_relay.core.presence import Presence
+from makima_relay.core.state import State
+
+
+class Keyring:
+    """Makes, rotates and revokes keys, and ends those whose time is over.
+
+    :param state: the relay's memory.
+    :param presence: sends daemons away.
+    """
+
+    def __init__(self, state: State, presence: Presence) -> None:
+        self._state = state
+        self._presence = presence
+
+    def make(self, name: str, digest: bytes, now: float) -> None:
+        """Add the first key of a name."""
+        key = self._state.keys.make(name, digest, self._state.wall(now))
+        self._state.note(effects.SaveKey(key))
+        self._state.log(now, "key_made", "a daemon key was made", key=name)
+
+    def rotate(self, name: str, digest: bytes, now: float) -> None:
+        """Add a further key to a name; the older one ends after ``--key-rotation-grace``."""
+        grace = self._state.policy.key_rotation_grace
+        for key in self._state.keys.rotate(name, digest, self._state.wall(now), grace):
+            self._state.note(effects.SaveKey(key))
+        self._state.log(now, "key_rotated", f"a further key was made; the older one ends in {grace:g} s", key=name)
+
+    def revoke(self, name: str, now: float) -> None:
+        """Take back all keys of a name."""
+        keys = self._state.keys.revoke(name).keys
+        self._state.note(effects.RevokeKeys(name))
+        self._state.log(now, "key_revoked", "the daemon keys of a name were revoked", key=name)
+        self._send_away(keys, "revoked", now)
+
+    def expire(self, now: float) -> None:
+        """End the keys that were rotated long enough ago."""
+        over = self._state.keys.expire(self._state.wall(now))
+        if not over:
+            return
+        self._state.note(effects.ForgetKeys(tuple(key.digest for key in over)))
+        for key in over:
+            self._state.log(now, "key_expired", "a daemon key that was rotated is taken no more", key=key.name)
+        self._send_away(over, "taken no more", now)
+
+    def _send_away(self, keys: list[DaemonKey], what: str, now: float) -> None:
+        ended = {key.digest for key in keys}
+        for daemon in list(self._state.fleet.connected()):
+            if daemon.key in ended:
+                self._presence.expel(daemon, f"its key is {what}", now)
+
+    def used(self, key: DaemonKey, machine_id: str, address: str, now: float) -> None:
+        """Note that a machine has authenticated with a key: from then on it belongs to the key's name."""
+        state = self._state
+        wall = state.wall(now)
+        state.keys.used(key.name, wall, address)
+        state.note(effects.SaveKeyUse(key.name, wall, address))
+        if state.keys.claim(machine_id, key.name):
+            state.note(effects.SaveMachine(machine_id, key.name))

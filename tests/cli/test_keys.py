@@ -1,0 +1,87 @@
+"""``makima-relay keys``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+from twisted.trial.unittest import SynchronousTestCase
+
+from makima_relay.cli import makima_relay
+from makima_relay.core.keys import DaemonKeys
+from makima_relay.store.database import connect, open_database
+from makima_relay.store.keys import read_keys
+
+
+class KeysTests(SynchronousTestCase):
+    """Keys in the database of a relay that does not run."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp()).absolute()
+
+    def run_command(self, *arguments: str) -> Result:
+        """Run the command on the database."""
+        environment = {"MAKIMA_RELAY_DATABASE": str(self.path), "MAKIMA_RELAY_KEY_ROTATION_GRACE": "1h"}
+        return CliRunner(env=environment).invoke(makima_relay, ["keys", *arguments], prog_name="makima-relay")
+
+    def run_well(self, *arguments: str) -> str:
+        """Run the command, which must succeed."""
+        result = self.run_command(*arguments)
+        self.assertEqual(result.exit_code, 0, result.output)
+        return result.output
+
+    def stored(self) -> DaemonKeys:
+        """What is in the database."""
+        connection = connect(self.path)
+        self.addCleanup(connection.close)
+        return DaemonKeys(read_keys(connection.cursor()))
+
+    def test_a_key_that_was_added_is_taken(self) -> None:
+        """It is printed alone in a line, for scripts."""
+        key = self.run_well("add", "build-7").removesuffix("\n")
+        found = self.stored().find(key)
+        assert found is not None
+        self.assertEqual(found.name, "build-7")
+        self.assertNotIn(key, self.run_well("list"))
+
+    def test_a_rotated_key_is_taken_beside_the_older_one(self) -> None:
+        """For the time of the setting."""
+        older = self.run_well("add", "build-7").strip()
+        newer = self.run_well("rotate", "build-7").strip()
+        keys = self.stored()
+        ending = keys.find(older)
+        assert ending is not None
+        assert ending.ends_at is not None
+        self.assertAlmostEqual(ending.ends_at - keys.named("build-7").keys[-1].created_at, 3600, delta=1)
+        self.assertIsNotNone(keys.find(newer))
+
+    def test_a_revoked_key_is_taken_no_more(self) -> None:
+        """And is not listed."""
+        key = self.run_well("add", "build-7").strip()
+        self.assertIn("build-7", self.run_well("list"))
+        self.run_well("revoke", "build-7")
+        self.assertIsNone(self.stored().find(key))
+        self.assertNotIn("build-7", self.run_well("list"))
+
+    def test_what_is_wrong_is_one_line(self) -> None:
+        """With what to do."""
+        self.run_well("add", "build-7")
+        for arguments, words in (
+            (("add", "build-7"), "in use"),
+            (("revoke", "nobody"), "no key named nobody"),
+            (("rotate", "nobody"), "no key named nobody"),
+            (("add", "a b"), "1 to 64 characters"),
+            (("list", "--database", "/nowhere/x"), "/nowhere/x"),
+        ):
+            result = self.run_command(*arguments)
+            self.assertNotEqual(result.exit_code, 0, arguments)
+            self.assertIn(words, result.output, arguments)
+            self.assertNotIn("Traceback", result.output)
+
+    def test_while_a_relay_runs_its_database_is_left_alone(self) -> None:
+        """Its memory would not know."""
+        running = open_database(self.path)
+        self.addCleanup(running.release)
+        result = self.run_command("add", "build-7")
+        self.assertEqual(result.exit_code, 1)
+        self.assertIn("another relay uses it", result.output)
