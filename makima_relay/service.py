@@ -37,6 +37,7 @@ from makima_relay.store.database import Database, DatabaseError, open_database
 from makima_relay.upstream import Upstream
 from makima_relay.web.access import Access
 from makima_relay.web.api import Api
+from makima_relay.web.sessions import Sessions
 from makima_relay.web.site import make_site
 
 _log = Logger()
@@ -110,7 +111,7 @@ class RelayService(Service):
             engine=engine,
             upstream=upstream,
             store=self._store,
-            access=Access(settings.admin_token, health.only_loopback),
+            access=Access(settings.admin_token, health.only_loopback, Sessions(self._clock)),
             health=health,
             clock=self._clock,
             agent_name=self._agent_name,

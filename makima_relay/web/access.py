@@ -10,7 +10,9 @@ from twisted.web.iweb import IRequest
 
 from makima_relay.origin import is_foreign, names_loopback
 from makima_relay.web.problems import ProblemError
+from makima_relay.web.sessions import Sessions
 
+_SAFE_METHODS = (b"GET", b"HEAD")
 TOKEN_VARIABLE = "MAKIMA_RELAY_ADMIN_TOKEN"  # noqa: S105 - its name, not its value
 
 
@@ -29,10 +31,12 @@ class Access:
 
     :ivar token: what they must present; none leaves the routes open on loopback.
     :ivar only_loopback: whether every listening endpoint is on a loopback interface.
+    :ivar sessions: who has signed in with a browser; none where nobody can.
     """
 
     token: str | None = attrs.field(repr=False)
     only_loopback: Callable[[], bool]
+    sessions: Sessions | None = attrs.field(default=None, repr=False)
 
     def check_admin(self, request: IRequest) -> None:
         """Let an operator's request pass.
@@ -47,11 +51,47 @@ class Access:
         elif not names_loopback(request.getHeader(b"host")):
             raise ProblemError(403, f"ask by a loopback name such as localhost, or set {TOKEN_VARIABLE}")
 
-    @staticmethod
-    def _check_token(request: IRequest, token: str) -> None:
+    def _check_token(self, request: IRequest, token: str) -> None:
+        if self.is_signed_in(request):
+            # Browsers say where a request that changes something comes from; what does not is no browser.
+            if request.method not in _SAFE_METHODS and request.getHeader(b"origin") is None:
+                raise ProblemError(403, "with the cookie of a browser this needs an Origin")
+            return
         scheme, _, presented = (request.getHeader(b"authorization") or b"").partition(b" ")
         # Both are compared, so that the time tells nothing about the scheme either.
         if not hmac.compare_digest(presented.strip(), token.encode()) or scheme.lower() != b"bearer":
-            raise ProblemError(
-                401, "this needs Authorization: Bearer with the admin token", {"WWW-Authenticate": "Bearer"}
-            )
+            raise _no_token()
+
+    @property
+    def wants_sign_in(self) -> bool:
+        """Whether a browser has to sign in before it may use the admin routes."""
+        return self.token is not None and self.sessions is not None
+
+    def is_signed_in(self, request: IRequest) -> bool:
+        """Whether a request comes from a browser that has signed in."""
+        return self.sessions is not None and self.sessions.has(request)
+
+    def sign_in(self, request: IRequest, presented: str) -> None:
+        """Give whoever presents the token a cookie.
+
+        :raises ProblemError: 401 for a wrong token, 403 for a page of others, 404 where there is nothing to sign in to.
+        """
+        refuse_foreign(request)
+        if self.token is None or self.sessions is None:
+            raise ProblemError(404, f"there is nothing to sign in to: {TOKEN_VARIABLE} is not set")
+        if not hmac.compare_digest(presented.encode("utf-8", "surrogatepass"), self.token.encode()):
+            raise _no_token()
+        self.sessions.begin(request)
+
+    def sign_out(self, request: IRequest) -> None:
+        """Take the cookie back.
+
+        :raises ProblemError: 403 for a page of others.
+        """
+        refuse_foreign(request)
+        if self.sessions is not None:
+            self.sessions.end(request)
+
+
+def _no_token() -> ProblemError:
+    return ProblemError(401, "this needs Authorization: Bearer with the admin token", {"WWW-Authenticate": "Bearer"})

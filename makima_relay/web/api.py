@@ -27,6 +27,7 @@ from makima_relay.web.keys import KeyRoutes
 from makima_relay.web.parameters import meant, whole_number
 from makima_relay.web.parameters import page as wanted_page
 from makima_relay.web.problems import ProblemError
+from makima_relay.web.signing_in import SigningIn
 
 
 def _prefers_html(request: IRequest) -> bool:
@@ -36,7 +37,7 @@ def _prefers_html(request: IRequest) -> bool:
 
 
 @attrs.define(kw_only=True, eq=False)
-class Api(KeyRoutes):
+class Api(KeyRoutes, SigningIn):
     """All routes.
 
     :ivar agent_name: the relay's name.
@@ -68,14 +69,14 @@ class Api(KeyRoutes):
     @app.route("/", methods=["GET"])
     def root(self, request: IRequest) -> bytes | Deferred[bytes]:
         """The status, as a page for browsers."""
-        request.setHeader(b"vary", b"Accept")
+        request.setHeader(b"vary", b"Accept, Cookie")
         if not _prefers_html(request):
             return json_answer(request, self._status())
         request.setHeader(b"content-type", b"text/html; charset=utf-8")
         request.setHeader(b"cache-control", b"no-store")
         request.setHeader(b"content-security-policy", page.CONTENT_SECURITY_POLICY)
-        request.setHeader(b"x-content-type-options", b"nosniff")
-        return page.render(request, self._status())
+        signed_in = self.access.is_signed_in(request) if self.access.wants_sign_in else None
+        return page.render(request, self._status(), signed_in)
 
     @app.route("/status", methods=["GET"])
     def status(self, request: IRequest) -> bytes:

@@ -28,7 +28,7 @@ code { font-size: .9em; overflow-wrap: anywhere; }
 
 #: Nothing may be loaded or run; the one style sheet inside the page is allowed by its hash.
 CONTENT_SECURITY_POLICY = (
-    b"default-src 'none'; style-src 'sha256-%b'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    b"default-src 'none'; style-src 'sha256-%b'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     % base64.b64encode(hashlib.sha256(STYLE.encode()).digest())
 )
 
@@ -52,10 +52,11 @@ _ROUTES = (
 )
 
 
-def render(request: IRequest, status: Mapping[str, Any]) -> Deferred[bytes]:
+def render(request: IRequest, status: Mapping[str, Any], signed_in: bool | None = None) -> Deferred[bytes]:
     """Make the page of a status.
 
     :param status: what ``/status`` answers.
+    :param signed_in: whether the browser has signed in; none where it need not.
     """
     name = str(status["agentName"])
     upstream = status["upstream"]
@@ -63,7 +64,8 @@ def render(request: IRequest, status: Mapping[str, Any]) -> Deferred[bytes]:
         tags.head(
             tags.meta(charset="utf-8"),
             tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
-            tags.meta(**{"http-equiv": "refresh", "content": str(_REFRESH)}),
+            # Not while somebody types.
+            "" if signed_in is False else tags.meta(**{"http-equiv": "refresh", "content": str(_REFRESH)}),
             tags.title(f"{name} – makima-relay"),
             tags.style(STYLE),
         ),
@@ -75,12 +77,27 @@ def render(request: IRequest, status: Mapping[str, Any]) -> Deferred[bytes]:
                 "Server: ", tags.code(str(upstream["url"])), f" · reports not yet acknowledged: {upstream['outbox']}"
             ),
             tags.ul(*[_route(path, words) for path, words in _ROUTES]),
+            _signing(signed_in),
             tags.p(f"makima-relay {status['version']}, up for {status['uptimeSeconds']:.0f} s"),
         ),
         lang="en",
     )
     document: Deferred[bytes] = flattenString(request, page)
     return document.addCallback(lambda body: b"<!doctype html>" + body)
+
+
+def _signing(signed_in: bool | None) -> Tag | str:
+    """The form to sign in or out with, where there is something to sign in to."""
+    if signed_in is None:
+        return ""
+    if signed_in:
+        return tags.form(tags.button("Sign out"), method="post", action="/session/end")
+    return tags.form(
+        tags.label("Admin token ", tags.input(type="password", name="token", autocomplete="current-password")),
+        tags.button("Sign in"),
+        method="post",
+        action="/session",
+    )
 
 
 def _route(path: str, words: str) -> Tag:

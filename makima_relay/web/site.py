@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, cast
 from urllib.parse import quote, unquote_to_bytes
 
 from twisted.internet.interfaces import ITransport
@@ -16,6 +16,17 @@ from makima_relay.web.problems import ProblemError
 LONGEST_BODY = 64 << 10
 #: Seconds without a request after which a connection is closed.
 _IDLE_TIMEOUT = 60
+#: What every answer says: take it for nothing else, show it in no page of others, load and run nothing in it, tell
+#: nobody where a link was. A page that is more than data has a policy of its own.
+_HEADERS: Final = (
+    (b"server", b"makima-relay"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
 
 
 class BoundedRequest(Request):
@@ -66,7 +77,12 @@ class RelaySite(Site):
     noisy = False
 
     def getResourceFor(self, request: Request) -> IResource:
-        """Find the resource, with a path whose segments are quoted in one way: a ``/`` within one stays ``%2F``."""
+        """Find the resource; here all answers get their common headers.
+
+        The path's segments are quoted in one way: a ``/`` within one stays ``%2F``.
+        """
+        for name, value in _HEADERS:
+            request.responseHeaders.setRawHeaders(name, [value])
         segments = request.path.split(b"/")[1:]
         request.postpath = [quote(unquote_to_bytes(segment), safe="").encode() for segment in segments]
         resource: IResource = self.resource

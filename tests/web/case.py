@@ -18,6 +18,7 @@ from makima_relay.store import SQLiteStore
 from makima_relay.store.database import open_database
 from makima_relay.web.access import Access
 from makima_relay.web.api import Api
+from makima_relay.web.sessions import Sessions
 from makima_relay.web.site import make_site
 from tests.fakes import Port, inline_store
 from tests.relay_case import RelayTestCase
@@ -97,7 +98,7 @@ class ApiTestCase(RelayTestCase):
             engine=self.engine,
             upstream=self.upstream,
             store=store or self.database,
-            access=Access(token, self.health.only_loopback),
+            access=Access(token, self.health.only_loopback, Sessions(self.clock)),
             health=self.health,
             clock=self.clock,
             agent_name=agent_name,
@@ -109,7 +110,9 @@ class ApiTestCase(RelayTestCase):
     ) -> Answer:
         """Send a request as treq does."""
         url = f"http://localhost:8787{path}"
-        response = self.successResultOf(self.treq.request(method, url, headers=dict(headers or {}), data=body))
+        response = self.successResultOf(
+            self.treq.request(method, url, headers=dict(headers or {}), data=body, allow_redirects=False)
+        )
         return Answer(response.code, response.headers, self.successResultOf(self.treq.content(response)))
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Any:

@@ -1,0 +1,72 @@
+"""The routes by which a browser signs in and out (``http-api.md``, *Who may ask*)."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+import msgspec
+from twisted.web.iweb import IRequest
+
+from makima_relay.web.access import Access
+from makima_relay.web.application import app
+from makima_relay.web.problems import ProblemError
+
+_FORM = b"application/x-www-form-urlencoded"
+
+
+def _presented(request: IRequest) -> str:
+    """The token in the body of ``POST /session``.
+
+    :raises ProblemError: 400.
+    """
+    body = request.content.read()
+    if _is_form(request):
+        return _in_form(body)
+    try:
+        wanted = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        wanted = None
+    token = wanted.get("token") if isinstance(wanted, dict) else None
+    if not isinstance(token, str):
+        raise ProblemError(400, 'the body must be JSON such as {"token": "…"}, or a form with token')
+    return token
+
+
+def _in_form(body: bytes) -> str:
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
+    except ValueError:
+        raise ProblemError(400, "the form must have few fields, and token among them") from None
+    return fields.get("token", [""])[-1]
+
+
+def _is_form(request: IRequest) -> bool:
+    return (request.getHeader(b"content-type") or b"").partition(b";")[0].strip().lower() == _FORM
+
+
+class SigningIn:
+    """Lets browsers in with a cookie, and out again."""
+
+    access: Access
+
+    @app.route("/session", methods=["POST"])
+    def sign_in(self, request: IRequest) -> bytes:
+        """Take the admin token, and give a cookie for it."""
+        self.access.sign_in(request, _presented(request))
+        return _signed(request)
+
+    @app.route("/session", methods=["DELETE"])
+    @app.route("/session/end", methods=["POST"])
+    def sign_out(self, request: IRequest) -> bytes:
+        """End it; a form cannot say DELETE."""
+        self.access.sign_out(request)
+        return _signed(request)
+
+
+def _signed(request: IRequest) -> bytes:
+    """Send a form's browser back to the page; others need nothing more."""
+    request.setHeader(b"cache-control", b"no-store")
+    request.setResponseCode(303 if _is_form(request) else 204)
+    if _is_form(request):
+        request.setHeader(b"location", b"/")
+    return b""
