@@ -100,6 +100,9 @@ class RelayService(Service):
             most_attempts=settings.max_task_attempts,
             wire_case=settings.wire_case,
             outbox_limit=settings.outbox_limit,
+            most_pending=settings.max_pending_tasks,
+            most_commands=settings.max_waiting_commands,
+            most_waiting=settings.max_waiting_size,
             key_rotation_grace=settings.key_rotation_grace,
         )
         relay = Relay(policy, snapshot, redact)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from makima_relay.core.journal import printable
 from makima_relay.core.messages import Command, ServerError, Spawn
+from makima_relay.core.rejections import Rejection
 from makima_relay.core.spelling import folded
 from makima_relay.core.state import State
 from makima_relay.core.tasks import Task, TaskStatus
 
 #: Types of one connection that are remembered as logged; a server that makes up more is not worth more lines.
 _MOST_UNROUTABLE_TYPES = 1_000
+#: Seconds between two journal entries that say that something was not taken.
+_OVERLOAD_LOG_INTERVAL = 10.0
 
 
 class Commands:
@@ -22,8 +25,7 @@ class Commands:
         self._state = state
         self._logged_types: set[str] = set()
         self._stopping = False
-        self.unroutable = 0
-        self.duplicates = 0
+        self._log_overload_at = 0.0
 
     def new_connection(self) -> None:
         """Log the first of each unroutable type again: a new connection begins."""
@@ -38,11 +40,14 @@ class Commands:
         state = self._state
         known = state.ledger.get(message.task_id)
         if known is not None and not known.finished:
-            self.duplicates += 1
+            state.rejected[Rejection.DUPLICATE_TASK] += 1
             state.log(now, "duplicate_task", "spawnTask for a task that is not finished", taskId=message.task_id)
             return
         if self._stopping:
             state.answer_server(self._refusal(message, "it is stopping"))
+            return
+        if self._is_full:
+            self._overloaded("it has as much to do as it may", message.task_id, now)
             return
         at = state.wall(now)
         position = state.ledger.number()
@@ -52,6 +57,24 @@ class Commands:
             task = known.asked_again(position, message.name, at)
         state.save(task, now, message.payload)
         state.dispatch_waiting(now)
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether more than is allowed waits for daemons: somebody has to be told, before the memory is full."""
+        state = self._state
+        policy = state.policy
+        return (
+            state.ledger.counts[TaskStatus.PENDING] >= policy.most_pending or state.waiting.size >= policy.most_waiting
+        )
+
+    def _overloaded(self, reason: str, task_id: str, now: float) -> None:
+        """Tell the server that something is not taken because too much waits already."""
+        state = self._state
+        state.answer_server(state.composer.error("overloaded", f"the relay does not take this: {reason}", task_id))
+        state.rejected[Rejection.OVERLOADED] += 1
+        if now >= self._log_overload_at:
+            self._log_overload_at = now + _OVERLOAD_LOG_INTERVAL
+            state.log(now, "overloaded", f"something of the server's was not taken: {reason}", taskId=task_id)
 
     def refusal(self, message: Spawn) -> bytes | None:
         """What to answer a task that cannot be stored now; none for one that is known, which is a duplicate."""
@@ -82,15 +105,25 @@ class Commands:
         if task.status is TaskStatus.PENDING and message.withdraws:
             self._withdraw(task, now)
         elif holder is None or holder.connection is None:
-            state.keep_command(task, message.payload)
+            self._keep(message, task, now)
         else:
             state.send(holder, message.payload)
+
+    def _keep(self, message: Command, task: Task, now: float) -> None:
+        """Let a command wait, if there is room; what would stop the task always has some."""
+        state = self._state
+        waiting = len(state.waiting.commands(task.task_id))
+        is_full = waiting >= state.policy.most_commands or state.waiting.size >= state.policy.most_waiting
+        if is_full and not (message.withdraws and not state.is_to_stop(task)):
+            self._overloaded(f"{waiting} commands wait for its daemon", task.task_id, now)
+        else:
+            state.keep_command(task, message.payload)
 
     def _withdraw(self, task: Task, now: float) -> None:
         self._state.fail_unreported(task, TaskStatus.CANCELLED, "cancelled before dispatch", now)
 
     def _unroutable(self, message: Command, now: float) -> None:
-        self.unroutable += 1
+        self._state.rejected[Rejection.UNROUTABLE] += 1
         shown = printable(message.type)
         word = folded(shown)
         if word not in self._logged_types and len(self._logged_types) < _MOST_UNROUTABLE_TYPES:
@@ -112,6 +145,7 @@ class Commands:
 
     def invalid(self, reason: str, now: float) -> None:
         """Answer a message that cannot be read."""
+        self._state.rejected[Rejection.INVALID_MESSAGE] += 1
         self._state.answer_server(self._state.composer.error("invalid_message", reason))
         self._state.log(now, "invalid_message", f"from the server: {reason}", source="upstream")
 

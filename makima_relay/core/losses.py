@@ -131,7 +131,7 @@ class Losses:
         requeue = (
             state.policy.on_loss is LossPolicy.REQUEUE
             and task.tries < state.policy.most_attempts
-            and state.has_message(task)
+            and state.waiting.has_message(task.task_id)
             and not state.is_to_stop(task)
         )
         state.log(

@@ -9,6 +9,7 @@ from makima_relay.core import effects
 from makima_relay.core.fleet import Daemon
 from makima_relay.core.losses import Losses
 from makima_relay.core.messages import Completion, DaemonMessage, Heartbeat, Report, StatusChange
+from makima_relay.core.rejections import Rejection
 from makima_relay.core.state import State
 from makima_relay.core.tasks import Task, TaskStatus
 
@@ -28,7 +29,6 @@ class Reports:
     def __init__(self, state: State, losses: Losses) -> None:
         self._state = state
         self._losses = losses
-        self.refused = 0
 
     def received(self, connection: int, daemon: Daemon, report: DaemonMessage, now: float) -> None:
         """Act on one message of an authenticated daemon.
@@ -132,7 +132,7 @@ class Reports:
     def _refuse(self, connection: int, daemon: Daemon, task: Task, now: float) -> None:
         """Turn away a report about another daemon's task (``not_your_task``)."""
         state = self._state
-        self.refused += 1
+        state.rejected[Rejection.NOT_YOUR_TASK] += 1
         if daemon.composer is not None:
             error = daemon.composer.error("not_your_task", "another daemon has this task", task.task_id)
             state.note(effects.SendToDaemon(connection, error))
@@ -174,6 +174,7 @@ class Reports:
         """
         state = self._state
         daemon.faults += 1
+        state.rejected[Rejection.INVALID_MESSAGE] += 1
         if daemon.composer is not None:
             state.note(effects.SendToDaemon(connection, daemon.composer.error("invalid_message", reason)))
         state.log(

@@ -7,6 +7,7 @@ A move changes the memory at once and notes what has to be done outside. Nothing
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -20,8 +21,10 @@ from makima_relay.core.keys import DaemonKeys, StoredKeys
 from makima_relay.core.ledger import Ledger
 from makima_relay.core.messages import Command, read_command
 from makima_relay.core.outbox import Backlog, Outbox
+from makima_relay.core.rejections import Rejection
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.tasks import FINISHED, Task, TaskStatus
+from makima_relay.core.waiting import Waiting
 
 
 class LossPolicy(enum.Enum):
@@ -40,6 +43,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     :ivar most_attempts: how often a task is dispatched before its loss is final.
     :ivar wire_case: how types are spelled toward the server.
     :ivar outbox_limit: bytes of reports in the database above which daemons are not read any more.
+    :ivar most_pending: tasks that may be pending; above it no new ones are taken.
+    :ivar most_commands: commands that may wait for one task.
+    :ivar most_waiting: bytes of messages that may wait for daemons in all.
     :ivar key_rotation_grace: seconds that an older key is taken after a rotation.
     """
 
@@ -49,6 +55,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     most_attempts: int = 3
     wire_case: WireCase = WireCase.CAMEL
     outbox_limit: int = 1 << 30
+    most_pending: int = 200_000
+    most_commands: int = 1_000
+    most_waiting: int = 1 << 30
     key_rotation_grace: float = 86_400.0
 
 
@@ -108,8 +117,8 @@ class State:
         self.flow = Flow(policy.outbox_limit, self.outbox, self.note)
         self.journal = Journal(snapshot.entries, redact)
         self.composer = COMPOSERS[policy.wire_case]
-        self._messages: dict[str, bytes] = {}
-        self._commands: dict[str, list[bytes | None]] = {}
+        self.waiting = Waiting()
+        self.rejected: Counter[Rejection] = Counter()
         self._clock_offset = 0.0
         self._effects: list[effects.Effect] = []
 
@@ -181,9 +190,8 @@ class State:
         task_id = stored.task.task_id
         self.ledger.put(stored.task)
         if stored.message is not None:
-            self._messages[task_id] = stored.message
-        if stored.commands:
-            self._commands[task_id] = list(stored.commands)
+            self.waiting.put_message(task_id, stored.message)
+        self.waiting.add_commands(task_id, stored.commands)
         holder = self.holder(stored.task)
         if holder is not None:
             self.fleet.hold(holder, task_id)
@@ -203,7 +211,7 @@ class State:
         if before is None or before.daemon_id != task.daemon_id or before.at_work != task.at_work:
             self._change_hands(before, task)
         if message is not None:
-            self._messages[task.task_id] = message
+            self.waiting.put_message(task.task_id, message)
         self.note(effects.SaveTask(task, self.wall(now), message, None if before is None else before.status))
 
     def _change_hands(self, before: Task | None, task: Task) -> None:
@@ -214,15 +222,11 @@ class State:
         if holder is not None:
             self.fleet.hold(holder, task.task_id)
 
-    def has_message(self, task: Task) -> bool:
-        """Whether the task can be sent to a daemon (again)."""
-        return task.task_id in self._messages
-
     def finish(self, task: Task, status: TaskStatus, error: str | None, now: float) -> None:
         """End a task; whoever reports that to the server does so next."""
         assert status in FINISHED
         self.save(task.ended(status, self.wall(now), error), now)
-        self._messages.pop(task.task_id, None)
+        self.waiting.drop_message(task.task_id)
         self.drop_commands(task)
 
     def fail_unreported(self, task: Task, status: TaskStatus, error: str, now: float) -> None:
@@ -236,19 +240,19 @@ class State:
         :param payload: as it came; none for an ``interruptTask`` of the relay's own, which is spelled only when it
             is known how the daemon spells.
         """
-        self._commands.setdefault(task.task_id, []).append(payload)
+        self.waiting.add_commands(task.task_id, [payload])
         self.note(effects.KeepCommand(task.key, payload))
 
     def is_to_stop(self, task: Task) -> bool:
         """Whether a command that waits for a task would stop it."""
-        return any(payload is None or _stops(payload) for payload in self._commands.get(task.task_id, ()))
+        return any(payload is None or _stops(payload) for payload in self.waiting.commands(task.task_id))
 
     def drop_commands(self, task: Task) -> list[bytes | None]:
         """Take away the commands that wait for a task, in order."""
-        waiting = self._commands.pop(task.task_id, [])
-        if waiting:
+        commands = self.waiting.take_commands(task.task_id)
+        if commands:
             self.note(effects.ForgetCommands(task.key))
-        return waiting
+        return commands
 
     def send_waiting_commands(self, task: Task, daemon: Daemon) -> None:
         """Hand the commands that wait for a task to the daemon that has it now."""
@@ -267,9 +271,9 @@ class State:
                 return
             self.fleet.dispatched(daemon, task.task_id)
             self.save(task.dispatched(daemon.daemon_id, self.wall(now)), now)
-            self.send(daemon, self._messages[task.task_id])
+            self.send(daemon, self.waiting.message(task.task_id))
             if self.policy.on_loss is LossPolicy.FAIL:
-                del self._messages[task.task_id]
+                self.waiting.drop_message(task.task_id)
             self.send_waiting_commands(task, daemon)
 
     def save_daemon(self, daemon: Daemon, now: float) -> None:

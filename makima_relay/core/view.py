@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from makima_relay.core.fleet import Daemon
 from makima_relay.core.journal import Entry
 from makima_relay.core.keys import DaemonKeys
 from makima_relay.core.lookups import LookUps
 from makima_relay.core.recovery import Recovery
+from makima_relay.core.rejections import Rejection
 from makima_relay.core.state import State
 from makima_relay.core.tasks import Task, TaskStatus
 
@@ -37,6 +40,11 @@ class View:
     def keys(self) -> DaemonKeys:
         """The daemon keys."""
         return self._state.keys
+
+    @property
+    def rejected(self) -> Counter[Rejection]:
+        """How often what was turned away, for whoever counts along: those at the edge count here too."""
+        return self._state.rejected
 
     def healthy(self, daemon: Daemon, now: float) -> bool:
         """Whether a daemon was heard of lately enough."""

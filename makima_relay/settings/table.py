@@ -44,6 +44,9 @@ class Settings:
     max_message_size: int = 16 << 20
     max_daemons: int = 10_000
     outbox_limit: int = 1 << 30
+    max_pending_tasks: int = 200_000
+    max_waiting_commands: int = 1_000
+    max_waiting_size: int = 1 << 30
     task_retention: float = 30 * 86_400.0
     upstream_ca: Path | None = None
 
@@ -152,6 +155,9 @@ SETTINGS: tuple[Setting, ...] = (
         "1GiB",
         "reports that the server may not have; above it daemons are not read",
     ),
+    Setting("max-pending-tasks", values.COUNT, "200000", "tasks that may be pending; above it new ones are refused"),
+    Setting("max-waiting-commands", values.COUNT, "1000", "commands that may wait for one task's daemon"),
+    Setting("max-waiting-size", values.SIZE, "1GiB", "messages of the server's that may wait for daemons, in all"),
     Setting(
         "task-retention",
         values.DURATION,

@@ -9,6 +9,7 @@ from makima_relay.core.effects import (
     SendToDaemon,
 )
 from makima_relay.core.operators import TaskFinishedError, UnknownTaskError
+from makima_relay.core.rejections import Rejection
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import LossPolicy, Policy
 from makima_relay.core.tasks import Task, TaskStatus
@@ -38,7 +39,7 @@ class UnroutableTests(RelayTestCase):
             decided = self.command(wire(kind, taskId=task_id, daemonId=daemon_id))
             entry = logged("unroutable", type=kind, taskId=task_id, daemonId=daemon_id)
             self.assertEqual(shown(decided), [entry])
-        self.assertEqual(self.relay._commands.unroutable, 5)
+        self.assertEqual(self.relay.rejected[Rejection.UNROUTABLE], 5)
 
     def test_a_daemon_that_was_lost_gets_nothing(self) -> None:
         """Even while its tasks wait for it."""
@@ -51,7 +52,7 @@ class UnroutableTests(RelayTestCase):
         """And counted each time; a new connection begins anew."""
         for kind, logged_as in (("a", ["unroutable"]), ("a", []), ("b", ["unroutable"]), ("a", [])):
             self.assertEqual(events(self.command(wire(kind))), logged_as)
-        self.assertEqual(self.relay._commands.unroutable, 4)
+        self.assertEqual(self.relay.rejected[Rejection.UNROUTABLE], 4)
         self.relay.upstream_lost(NOW, "gone")
         self.connect_server()
         self.assertEqual(events(self.command(wire("a"))), ["unroutable"])
@@ -66,7 +67,7 @@ class UnroutableTests(RelayTestCase):
         """There is an end to logging them, not to counting."""
         lines = sum(len(events(self.command(wire(f"type {n}")))) for n in range(1_500))
         self.assertLess(lines, 1_500)
-        self.assertEqual(self.relay._commands.unroutable, 1_500)
+        self.assertEqual(self.relay.rejected[Rejection.UNROUTABLE], 1_500)
 
 
 class CancelTests(RelayTestCase):

@@ -13,6 +13,7 @@ from makima_relay.core.effects import (
     SendUpstream,
 )
 from makima_relay.core.messages import Authenticated, ServerError, read_command
+from makima_relay.core.rejections import Rejection
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import Policy
 from makima_relay.core.tasks import TaskStatus
@@ -58,7 +59,7 @@ class SpawnTests(RelayTestCase):
             before = self.known(task_id)
             decided = self.command(wire("spawnTask", taskId=task_id, other=1))
             self.assertEqual(shown(decided), [logged("duplicate_task", taskId=task_id)])
-            self.assertEqual((self.known(task_id), self.relay._commands.duplicates), (before, number))
+            self.assertEqual((self.known(task_id), self.relay.rejected[Rejection.DUPLICATE_TASK]), (before, number))
 
     def test_an_orphaned_task_is_not_finished(self) -> None:
         """A spawnTask for it is a duplicate too."""

@@ -10,6 +10,7 @@ from makima_relay.core.effects import (
     SendUpstream,
 )
 from makima_relay.core.messages import read_report
+from makima_relay.core.rejections import Rejection
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import LossPolicy, Policy
 from makima_relay.core.tasks import Task, TaskStatus
@@ -53,7 +54,7 @@ class ForeignReportTests(ReportTestCase):
             ]
             self.assertEqual(shown(self.report(other, payload)), expected)
         self.assertEqual((self.known(), self.relay.reports_waiting), (before, 0))
-        self.assertEqual(self.relay._reports.refused, 3)
+        self.assertEqual(self.relay.rejected[Rejection.NOT_YOUR_TASK], 3)
 
     def test_each_one_is_answered_but_one_interrupt_is_enough(self) -> None:
         """Nor is the journal filled."""

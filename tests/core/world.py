@@ -314,7 +314,7 @@ class World:
         assert again.pending_tasks == self.relay.pending_tasks
         assert sorted(again.active_tasks()) == sorted(self.relay.active_tasks())
         assert again.total_finished == self.relay.total_finished
-        assert again._state._commands == self.relay._state._commands
+        assert again._state.waiting._commands == self.relay._state.waiting._commands
         arrived = self.relay._state.outbox.acknowledged_up_to
         assert set(store.reports) == {number for number in {*self.kept, *self.waited} if number > arrived}
         assert {each for each, daemon in self.daemons.items() if daemon.draining} == {
