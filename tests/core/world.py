@@ -314,7 +314,10 @@ class World:
         assert again.pending_tasks == self.relay.pending_tasks
         assert sorted(again.active_tasks()) == sorted(self.relay.active_tasks())
         assert again.total_finished == self.relay.total_finished
-        assert again._state.waiting._commands == self.relay._state.waiting._commands
+        waiting = self.relay._state.waiting
+        assert again._state.waiting._commands == waiting._commands
+        commands = [payload for each in waiting._commands.values() for payload in each]
+        assert waiting.size == sum(len(each or b"") for each in [*waiting._messages.values(), *commands])
         arrived = self.relay._state.outbox.acknowledged_up_to
         assert set(store.reports) == {number for number in {*self.kept, *self.waited} if number > arrived}
         assert {each for each, daemon in self.daemons.items() if daemon.draining} == {
