@@ -49,6 +49,7 @@ setup(
             "hypothesis>=6.120",
             "mypy>=1.15",
             "mypy-zope>=1.0.9",
+            "packaging>=24",
             "psutil>=6",
             "ruff>=0.9",
             "types-setuptools",

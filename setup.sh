@@ -17,6 +17,8 @@ Usage: ./setup.sh [--yes] [--force]        ask for the settings, write .env, ins
        ./setup.sh test [TEST...]           install with what the tests need, and run them under coverage
        ./setup.sh bench [--quick] [...]    install with what the benchmarks need, and measure the relay beside others;
                                            ./setup.sh bench --help lists what there is
+       ./setup.sh lock [--upgrade]         make requirements.lock and requirements-dev.lock anew: with what setup.py asks
+                                           for now, or with the newest of everything
 
   --yes, -y    ask nothing: take MAKIMA_SERVER_URL, MAKIMA_API_KEY and MAKIMA_AGENT_NAME (optional) from the
                environment, keep an .env that is there, start nothing
@@ -89,15 +91,49 @@ make_venv() {
 fingerprint() {
   "$venv/bin/python" - <<'PYTHON'
 import hashlib, pathlib, sys
-files = [pathlib.Path(name).read_bytes() for name in ("setup.py", "pyproject.toml")]
+names = "setup.py", "pyproject.toml", "requirements.lock", "requirements-dev.lock"
+files = [pathlib.Path(name).read_bytes() for name in names]
 print(hashlib.sha256(b"\0".join([*files, sys.version.encode()])).hexdigest())
 PYTHON
 }
 
+# Whether the lock files are meant for the Python of .venv and this machine.
+is_locked_for() {
+  "$venv/bin/python" - <<'PYTHON'
+import platform, sys
+system, machine = platform.system(), platform.machine()
+sys.exit(not (
+    sys.implementation.name == "cpython" and sys.version_info < (3, 14) and machine in ("x86_64", "aarch64", "arm64")
+    and (system == "Darwin" or (system == "Linux" and platform.libc_ver()[0] == "glibc"))
+))
+PYTHON
+}
+
+# Runs pip install, which writes the log; shows what it fetches, so that one sees that it goes on.
+pip_install() {
+  "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off "$@" 2>&1 |
+    tee -a "$log" | show_progress
+}
+
+# Installs what $1 locks. Returns 1 when it has nothing for this machine; a file with another hash ends all.
+install_locked() {
+  # Only what was built already: an sdist would run its own program, with requirements that nothing locks.
+  pip_install --require-hashes --only-binary :all: -r "$1" && return
+  grep -q 'DO NOT MATCH THE HASHES' "$log" && installation_failed "a file that was fetched is not the one of $1"
+  grep -q 'No matching distribution found' "$log" && return 1
+  installation_failed "the installation failed"
+}
+
+installation_failed() {
+  printf 'setup.sh: %s; the end of %s:\n' "$1" "$log" >&2
+  tail -n 20 "$log" >&2
+  exit 1
+}
+
 # Installs the package, with the extras of $1 ("bench", or "dev", which has them too) or none, unless nothing has
-# changed since.
+# changed since. What there is a lock file for comes in the versions, and with the hashes, that are in it.
 install() {
-  local extras=$1 stamp=$venv/.installed${1:+-$1} print log=$venv/install.log stamps
+  local extras=$1 stamp=$venv/.installed${1:+-$1} lock=requirements${1:+-$1}.lock print log=$venv/install.log stamps
   make_venv
   print=$(fingerprint)
   stamps=("$stamp" "$venv/.installed-dev")
@@ -105,12 +141,13 @@ install() {
   grep -qsxF "$print" "${stamps[@]}" && return
   say "installing into .venv ..."
   SECONDS=0
-  # A find of pip's own is worth no line; what it fetches is, so that one sees that it goes on.
-  if ! "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off \
-    -e ".${extras:+[$extras]}" 2>&1 | tee "$log" | show_progress; then
-    printf 'setup.sh: the installation failed; the end of %s:\n' "$log" >&2
-    tail -n 20 "$log" >&2
-    exit 1
+  : >"$log"
+  if [ -e "$lock" ] && is_locked_for && install_locked "$lock"; then
+    # setuptools, which builds the package, is locked as well.
+    pip_install --no-deps --no-build-isolation -e . || installation_failed "the installation failed"
+  else
+    [ ! -e "$lock" ] || say "  $lock is not for this Python or machine: taking what setup.py allows instead"
+    pip_install -e ".${extras:+[$extras]}" || installation_failed "the installation failed"
   fi
   printf '%s\n' "$print" >"$stamp"
   say "installed in $SECONDS s"
@@ -251,6 +288,32 @@ run_tests() {
   return "$status"
 }
 
+# Makes the lock files anew with uv, which resolves for all Pythons and platforms at once.
+make_locks() {
+  local uv
+  make_venv
+  scratch=$(mktemp -d)
+  trap 'rm -rf "$scratch"' EXIT
+  "$venv/bin/python" -m venv "$scratch/venv"
+  "$scratch/venv/bin/python" -m pip install --disable-pip-version-check -q uv || fail "uv cannot be installed"
+  uv=$scratch/venv/bin/uv
+  "$venv/bin/python" - >"$scratch/build.in" <<'PYTHON'
+import pathlib, tomllib
+print(*tomllib.loads(pathlib.Path("pyproject.toml").read_text())["build-system"]["requires"], sep="\n")
+PYTHON
+  lock requirements.lock "$@"
+  lock requirements-dev.lock --extra dev --constraints requirements.lock "$@"
+}
+
+# Writes the lock file $1. Neither the registry nor a path of this machine goes into it.
+lock() {
+  local file=$1
+  shift
+  "$uv" pip compile setup.py - --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
+    --custom-compile-command './setup.sh lock' --output-file "$file" "$@" <"$scratch/build.in" || fail "no $file"
+  say "wrote $file"
+}
+
 only_env=no
 yes=no
 force=no
@@ -269,6 +332,11 @@ case ${1:-} in
     shift
     install bench
     exec "$venv/bin/python" -m benchmarks "$@"
+    ;;
+  lock)
+    shift
+    make_locks "$@"
+    exit
     ;;
   env)
     only_env=yes

@@ -23,14 +23,21 @@ _PYTHON = """#!/bin/sh
 if [ "$1 $2 $3" = "-m pip install" ]; then
   shift 3
   echo "$*" >>pip.log
+  case $* in *--require-hashes*) if [ -e lock.fails ]; then cat lock.fails; exit 1; fi ;; esac
   echo "Collecting one>=1 (from here)"
   echo "Requirement already satisfied: two"
   echo "Collecting three"
   if [ -e pip.fails ]; then echo "no network"; exit 1; fi
   exit 0
 fi
+[ ! -e not.locked.for ] || [ "$1" != - ] || exec {python} -c "
+import io, platform, sys
+platform.machine = lambda: 'pdp-11'
+exec(sys.stdin.read())"
 exec {python} "$@"
 """
+#: What the set-up reads besides its settings.
+_FILES = ("setup.sh", "setup.py", "pyproject.toml", "requirements.lock", "requirements-dev.lock")
 
 
 class SetupTestCase(SynchronousTestCase):
@@ -41,7 +48,7 @@ class SetupTestCase(SynchronousTestCase):
         # Resolved, because on some systems the directory for temporary files is behind a link.
         self.directory = Path(tempfile.mkdtemp()).resolve()
         self.addCleanup(shutil.rmtree, self.directory)
-        for name in ("setup.sh", "setup.py", "pyproject.toml"):
+        for name in _FILES:
             shutil.copy(ROOT / name, self.directory)
         self.env_file = self.directory / ".env"
 
@@ -80,7 +87,7 @@ class UnattendedTests(SetupTestCase):
         self.assertEqual(self.written(), {**GOOD, "MAKIMA_AGENT_NAME": "edge one"})
         self.assertEqual(stat.S_IMODE(self.env_file.stat().st_mode), 0o600)
         names = {path.name for path in self.directory.iterdir()}
-        self.assertEqual(names, {".env", "pyproject.toml", "setup.py", "setup.sh"})
+        self.assertEqual(names, {".env", *_FILES})
         settings = load({"env-file": str(self.env_file)}, {})
         self.assertEqual((settings.server_url, settings.api_key), tuple(GOOD.values()))
 
@@ -217,9 +224,45 @@ class InstallTests(SetupTestCase):
         result = self.run_setup("demo", "--keep")
         self.assertEqual(result.returncode, 0, result.stderr)
         lines = result.stdout.splitlines()
-        self.assertEqual(lines[:3], ["installing into .venv ...", "  fetching one", "  fetching three"])
-        self.assertRegex(lines[3], r"^installed in \d+ s$")
-        self.assertEqual(lines[4:], ["makima-relay demo --keep"])
+        fetching = ["  fetching one", "  fetching three"]
+        self.assertEqual(lines[:5], ["installing into .venv ...", *fetching, *fetching])
+        self.assertRegex(lines[5], r"^installed in \d+ s$")
+        self.assertEqual(lines[6:], ["makima-relay demo --keep"])
+
+    def test_it_installs_what_is_locked_and_nothing_else(self) -> None:
+        """With hashes, without building what came from elsewhere, and then the package by itself."""
+        self.assertEqual(self.run_setup("demo").returncode, 0)
+        locked, package = self.asked_of_pip()
+        self.assertTrue(locked.endswith("--require-hashes --only-binary :all: -r requirements.lock"), locked)
+        self.assertTrue(package.endswith("--no-deps --no-build-isolation -e ."), package)
+
+    def test_a_machine_that_nothing_is_locked_for_gets_what_the_ranges_allow(self) -> None:
+        """One line says so, whether that is known beforehand or only pip finds it out."""
+        unavailable = "ERROR: No matching distribution found for msgspec==0.22.0\n"
+        for mark, text, asked in (("not.locked.for", "", 1), ("lock.fails", unavailable, 2)):
+            (self.directory / mark).write_text(text)
+            result = self.run_setup("demo")
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            said = [line for line in result.stdout.splitlines() if "requirements.lock" in line]
+            self.assertEqual(
+                said, ["  requirements.lock is not for this Python or machine: taking what setup.py allows instead"]
+            )
+            self.assertEqual(len(self.asked_of_pip()), asked)
+            self.assertTrue(self.asked_of_pip()[-1].endswith("--progress-bar off -e ."))
+            for name in (mark, "pip.log", ".venv/.installed"):
+                (self.directory / name).unlink()
+
+    def test_a_file_that_is_not_the_locked_one_ends_the_installation(self) -> None:
+        """It may be somebody's who would like to be installed: nothing is taken instead."""
+        (self.directory / "lock.fails").write_text(
+            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.\n"
+        )
+        result = self.run_setup("demo")
+        self.assertEqual((result.returncode, "makima-relay demo" in result.stdout), (1, False))
+        self.assertTrue(
+            result.stderr.startswith("setup.sh: a file that was fetched is not the one of requirements.lock; ")
+        )
+        self.assertEqual(len(self.asked_of_pip()), 1)
 
     def test_the_benchmarks_are_run_with_their_arguments(self) -> None:
         """After an installation with what they need, which serves the relay as well."""
@@ -237,11 +280,12 @@ class InstallTests(SetupTestCase):
         """A second start is fast."""
         self.run_setup("demo")
         self.assertEqual(self.run_setup("demo").stdout, "makima-relay demo\n")
-        self.assertEqual(len(self.asked_of_pip()), 1)
-        with (self.directory / "setup.py").open("a") as file:
-            file.write("# changed\n")
-        self.run_setup("demo")
         self.assertEqual(len(self.asked_of_pip()), 2)
+        for times, name in enumerate(("setup.py", "requirements.lock"), 2):
+            with (self.directory / name).open("a") as file:
+                file.write("# changed\n")
+            self.run_setup("demo")
+            self.assertEqual(len(self.asked_of_pip()), 2 * times)
 
     def test_a_failed_installation_shows_the_end_of_what_pip_said(self) -> None:
         """And is tried again the next time."""
@@ -252,14 +296,14 @@ class InstallTests(SetupTestCase):
         self.assertTrue(result.stderr.endswith("Collecting three\nno network\n"))
         (self.directory / "pip.fails").unlink()
         self.assertEqual(self.run_setup("demo").returncode, 0)
-        self.assertEqual(len(self.asked_of_pip()), 2)
+        self.assertEqual(len(self.asked_of_pip()), 3)
 
     def test_the_whole_set_up_writes_and_installs(self) -> None:
         """Unattended it starts nothing, but says how to."""
         result = self.run_setup("--yes", **GOOD)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(self.written(), GOOD)
-        self.assertEqual(len(self.asked_of_pip()), 1)
+        self.assertEqual(len(self.asked_of_pip()), 2)
         self.assertEqual(
             result.stdout.splitlines()[-1],
             f"To start the relay:  cd '{self.directory}' && .venv/bin/twistd -n makima-relay",
