@@ -146,6 +146,13 @@ class CommitQueue:
             self._release_waiting()
             self._on_broken(failure)
 
+    def under_way(self, now: float) -> float:
+        """How long the commit under way has taken so far, in seconds; 0 without one, and between two tries.
+
+        :param now: monotonic seconds.
+        """
+        return now - self._committing_since if self._committing and self._retry is None else 0.0
+
     def look(self, now: float) -> None:
         """See whether the commit under way takes too long.
 

@@ -66,6 +66,10 @@ class Engine:
         """When something was last committed, in monotonic seconds."""
         return self._commits.last_commit
 
+    def commit_under_way(self) -> float:
+        """How long the commit under way has taken so far, in seconds; 0 without one."""
+        return self._commits.under_way(self._clock.monotonic())
+
     # ------------------------------------------------------------------------------------------------ lifecycle
 
     def start(self) -> Deferred[None]:

@@ -28,6 +28,7 @@ from makima_relay.health import Health
 from makima_relay.housekeeping import Housekeeper
 from makima_relay.indexing import Indexer
 from makima_relay.listener import Listener
+from makima_relay.readiness import Readiness, take_supervisor
 from makima_relay.recollection import Recollection
 from makima_relay.redaction import redactor
 from makima_relay.rounds import Rounds
@@ -55,13 +56,15 @@ class RelayService(Service):
     :param settings: what the operator wants.
     :param database: the database file, which is ours.
     :param reactor: runs everything.
+    :param readiness: is told how far the relay is.
     :raises StartError: when an endpoint or a file of the settings is wrong.
     """
 
     name = "makima-relay"
 
-    def __init__(self, settings: Settings, database: Database, reactor: Any) -> None:
+    def __init__(self, settings: Settings, database: Database, reactor: Any, readiness: Readiness) -> None:
         self._settings = settings
+        self._readiness = readiness
         self._database = database
         self._reactor = reactor
         self._clock = Clock(reactor)
@@ -137,6 +140,7 @@ class RelayService(Service):
         ]
         for rounds in self._rounds:
             rounds.start()
+        self._readiness.reached(engine, upstream)
         upstream.connector.connect()
 
     def _make_daemons(self, engine: Engine) -> DaemonFactory:
@@ -213,6 +217,7 @@ class RelayService(Service):
     def stopService(self) -> Deferred[None]:
         """Stop: no new connections, daemons are sent away, what was decided is committed."""
         super().stopService()
+        self._readiness.stopping()
         stopped = self._stop()
         # The longest of it is cut off; what is in the database is safe in any case.
         timeout = self._reactor.callLater(_STOP_TIMEOUT, stopped.cancel)
@@ -280,7 +285,8 @@ def make_service(settings: Settings) -> RelayService:
 
     keep_steady(reactor)
     try:
-        return RelayService(settings, open_database(settings.database), reactor)
+        readiness = Readiness(take_supervisor(os.environ), Clock(reactor))
+        return RelayService(settings, open_database(settings.database), reactor, readiness)
     except (DatabaseError, StartError) as error:
         raise SystemExit(f"makima-relay: {error}") from None
 
