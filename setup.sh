@@ -13,6 +13,7 @@ usage() {
   cat <<'TEXT'
 Usage: ./setup.sh [--yes] [--force]        ask for the settings, write .env, install, offer to start
        ./setup.sh env [--yes] [--force]    ask for the settings and write .env, nothing else
+       ./setup.sh install                  install, nothing else
        ./setup.sh demo [--keep]            install, and watch a server, a relay and two daemons at work
        ./setup.sh test [TEST...]           install with what the tests need, and run them under coverage
        ./setup.sh bench [--quick] [...]    install with what the benchmarks need, and measure the relay beside others;
@@ -103,7 +104,7 @@ is_locked_for() {
 import platform, sys
 system, machine = platform.system(), platform.machine()
 sys.exit(not (
-    sys.implementation.name == "cpython" and sys.version_info < (3, 14) and machine in ("x86_64", "aarch64", "arm64")
+    sys.implementation.name == "cpython" and sys.version_info < (3, 15) and machine in ("x86_64", "aarch64", "arm64")
     and (system == "Darwin" or (system == "Linux" and platform.libc_ver()[0] == "glibc"))
 ))
 PYTHON
@@ -149,6 +150,8 @@ install() {
     [ ! -e "$lock" ] || say "  $lock is not for this Python or machine: taking what setup.py allows instead"
     pip_install -e ".${extras:+[$extras]}" || installation_failed "the installation failed"
   fi
+  # Twisted writes down here which plugins there are; as a service it may not write.
+  "$venv/bin/twistd" --help >/dev/null 2>&1 || true
   printf '%s\n' "$print" >"$stamp"
   say "installed in $SECONDS s"
 }
@@ -190,8 +193,8 @@ quoted() {
 # Replaces .env at once: nobody ever sees half of it, and nobody else may read it.
 write_env() {
   local url=$1 key=$2 name=$3
-  umask 077
-  new=$(mktemp "$env_file.XXXXXX")
+  # Only this file is nobody else's business: others have to be able to run what is installed.
+  new=$(umask 077 && mktemp "$env_file.XXXXXX")
   trap 'rm -f "$new"' EXIT
   {
     printf 'MAKIMA_SERVER_URL=%s\n' "$(quoted "$url")"
@@ -318,6 +321,11 @@ only_env=no
 yes=no
 force=no
 case ${1:-} in
+  install)
+    [ $# -eq 1 ] || misused "install takes no arguments"
+    install ""
+    exit
+    ;;
   demo)
     shift
     install ""

@@ -23,6 +23,7 @@ _PYTHON = """#!/bin/sh
 if [ "$1 $2 $3" = "-m pip install" ]; then
   shift 3
   echo "$*" >>pip.log
+  umask >umask.log
   case $* in *--require-hashes*) if [ -e lock.fails ]; then cat lock.fails; exit 1; fi ;; esac
   echo "Collecting one>=1 (from here)"
   echo "Requirement already satisfied: two"
@@ -228,6 +229,20 @@ class InstallTests(SetupTestCase):
         self.assertEqual(lines[:5], ["installing into .venv ...", *fetching, *fetching])
         self.assertRegex(lines[5], r"^installed in \d+ s$")
         self.assertEqual(lines[6:], ["makima-relay demo --keep"])
+
+    def test_it_can_install_and_no_more(self) -> None:
+        """For services: nothing is asked, written or started; it takes no arguments."""
+        result = self.run_setup("install")
+        self.assertEqual((result.returncode, result.stderr, len(self.asked_of_pip())), (0, "", 2))
+        self.assertFalse(self.env_file.exists())
+        self.assertEqual(self.run_setup("install", "--yes").returncode, 2)
+
+    def test_others_can_run_what_is_installed(self) -> None:
+        """Only the settings are for nobody else: a service may run as a user of its own."""
+        usual = subprocess.run(["sh", "-c", "umask"], capture_output=True, text=True, check=True).stdout
+        self.run_setup("--yes", **GOOD)
+        self.assertEqual((self.directory / "umask.log").read_text(), usual)
+        self.assertEqual(stat.S_IMODE(self.env_file.stat().st_mode), 0o600)
 
     def test_it_installs_what_is_locked_and_nothing_else(self) -> None:
         """With hashes, without building what came from elsewhere, and then the package by itself."""
