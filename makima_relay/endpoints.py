@@ -24,6 +24,8 @@ def server_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, text + (f":backlog={_BACKLOG}" if bounded else ""))
     except Exception as error:
+        if text.startswith("systemd:") and isinstance(error, LookupError):
+            raise StartError(f"--listen: {text!r}: systemd passed no such socket; is there a .socket unit?") from None
         takes = "a Twisted endpoint such as tcp:8787:interface=127.0.0.1, ssl:, unix: or systemd:"
         raise StartError(f"--listen: {text!r} is not allowed ({error!r}); it takes {takes}") from None
     return endpoint

@@ -272,6 +272,12 @@ class BadEndpointTests(SynchronousTestCase):
             self.assertTrue(said.startswith("--listen: "), said)
             self.assertIn("tcp:8787:interface=127.0.0.1", said)
 
+    def test_a_socket_that_systemd_did_not_pass_is_refused(self) -> None:
+        """By number or by name; what is no description of one is another matter."""
+        for text in ("systemd:domain=INET:index=0", "systemd:domain=INET:name=makima-relay"):
+            self.assertIn("systemd passed no such socket", self.refused(text))
+        self.assertIn("it takes a Twisted endpoint", self.refused("systemd:domain=INET"))
+
     def test_a_host_that_no_certificate_can_name_is_refused(self) -> None:
         """TLS needs a name that can be checked."""
         from twisted.internet import reactor

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,7 @@ class RelayProcess:
     :param arguments: what follows ``twistd -n``.
     :param environment: further variables.
     :param twistd: the command that runs ``twistd``.
+    :param files: the descriptors that it inherits.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class RelayProcess:
         arguments: list[str],
         environment: Mapping[str, str],
         twistd: tuple[str, ...] = TWISTD,
+        files: Sequence[int] = (),
     ) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKIMA_")}
         # The one setting with which the whole suite is run both ways.
@@ -104,6 +106,7 @@ class RelayProcess:
             [*twistd, "-n", "--pidfile=", *arguments],
             cwd=directory,
             env={**inherited, **environment},
+            pass_fds=files,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,6 +21,7 @@ from tests.processes.harness import (
     KEY,
     PATIENCE,
     ROOT,
+    TWISTD,
     RelayProcess,
     StandInServer,
     ask,
@@ -39,7 +41,14 @@ class ProcessTestCase(SynchronousTestCase):
         self.server = StandInServer()
         self.addCleanup(self.server.stop)
 
-    def start(self, *options: str, arguments: tuple[str, ...] = ("makima-relay",), **environment: str) -> RelayProcess:
+    def start(
+        self,
+        *options: str,
+        arguments: tuple[str, ...] = ("makima-relay",),
+        twistd: tuple[str, ...] = TWISTD,
+        files: Sequence[int] = (),
+        **environment: str,
+    ) -> RelayProcess:
         """Start a relay on a port of its own."""
         relay = RelayProcess(
             self.directory,
@@ -52,6 +61,8 @@ class ProcessTestCase(SynchronousTestCase):
                 "MAKIMA_RELAY_RECONNECT_MAX_DELAY": "0.2",
                 **environment,
             },
+            twistd,
+            files,
         )
         self.addCleanup(self._make_sure_it_ended, relay)
         return relay
