@@ -34,7 +34,7 @@ from makima_relay.redaction import redactor
 from makima_relay.rounds import Rounds
 from makima_relay.settings import Settings, SettingsError, daemon_endpoint, load, secrets_of, shown_url
 from makima_relay.store import SQLiteStore
-from makima_relay.store.database import Database, DatabaseError, open_database
+from makima_relay.store.database import Database, DatabaseError, make_directory, open_database
 from makima_relay.upstream import Upstream
 from makima_relay.web.access import Access
 from makima_relay.web.api import Api
@@ -285,6 +285,7 @@ def make_service(settings: Settings) -> RelayService:
 
     keep_steady(reactor)
     try:
+        make_directory(settings.database)
         readiness = Readiness(take_supervisor(os.environ), Clock(reactor))
         return RelayService(settings, open_database(settings.database), reactor, readiness)
     except (DatabaseError, StartError) as error:

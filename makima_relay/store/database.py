@@ -13,7 +13,7 @@ import sqlite3
 import sys
 import time
 import uuid
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -23,6 +23,8 @@ from twisted.logger import Logger
 
 #: How long a connection waits for another process that holds the database, in seconds.
 BUSY_TIMEOUT = 1.0
+#: The mode of all files: only the user that the relay runs as can read and write them.
+_OURS = 0o600
 #: How every SQLite file begins: sqlite.org/fileformat.html, section 1.3.
 _MAGIC = b"SQLite format 3\0"
 _log = Logger()
@@ -48,6 +50,23 @@ class Database:
     def release(self) -> None:
         """Let another relay have it."""
         os.close(self.lock)
+
+
+def make_directory(database: Path) -> None:
+    """Make the directory of a database if it is missing; what is above it is not the relay's.
+
+    :param database: the file that is to be in it.
+    :raises DatabaseError: when it cannot be made.
+    """
+    directory = database.parent
+    try:
+        directory.mkdir(0o700)
+        # The umask may have taken from it what the relay needs.
+        directory.chmod(0o700)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise DatabaseError(f"database {database}: its directory cannot be made: {error.strerror}") from None
 
 
 def open_database(path: Path, schema: Traversable | None = None) -> Database:
@@ -77,9 +96,11 @@ def open_database(path: Path, schema: Traversable | None = None) -> Database:
 def _lock(path: Path) -> int:
     """Take the lock that says whose database it is, on a file beside it: SQLite locks the database its own way."""
     try:
-        lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, _OURS)
     except OSError as error:
         raise DatabaseError(f"database {path}: its directory cannot be written: {error.strerror}") from None
+    with suppress(OSError):
+        os.fchmod(lock, _OURS)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -102,9 +123,12 @@ def _refuse_other_files(path: Path) -> None:
 
 
 def _create(path: Path) -> None:
-    """Make the file with its mode before SQLite would; SQLite gives its side files the same mode."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    path.chmod(0o600)
+    """Make the file with its mode before SQLite would; SQLite gives the same to side files that it makes."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, _OURS))
+    path.chmod(_OURS)
+    for side_file in (Path(f"{path}-wal"), Path(f"{path}-shm")):
+        with suppress(FileNotFoundError):
+            side_file.chmod(_OURS)
 
 
 def _upgrades(schema: Traversable) -> list[tuple[int, str]]:

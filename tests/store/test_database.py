@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sqlite3
 import stat
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.store.database import Database, DatabaseError, connect, open_database
+from makima_relay.store.database import Database, DatabaseError, connect, make_directory, open_database
 
 FIRST = """
 -- A first schema.
@@ -64,13 +65,27 @@ class DatabaseTests(DatabaseTestCase):
     """What happens before anything is read or written."""
 
     def test_only_its_owner_can_read_it(self) -> None:
-        """The database has mode 0600, and so have its side files and its lock."""
+        """The database has mode 0600, and so have its side files and its lock, whatever the umask."""
+        self.addCleanup(os.umask, os.umask(0))
         self.open()
         with closing(connect(self.path)) as connection:
             connection.execute("INSERT INTO meta VALUES ('x', 1)")
             connection.commit()
             modes = {each.name.removeprefix(self.path.name): mode_of(each) for each in self.path.parent.glob("relay*")}
         self.assertEqual(modes, {"": 0o600, "-wal": 0o600, "-shm": 0o600, ".lock": 0o600})
+
+    def test_side_files_that_were_open_to_others_are_closed_to_them(self) -> None:
+        """SQLite takes them as it finds them."""
+        with closing(sqlite3.connect(self.path)) as other:
+            other.execute("PRAGMA journal_mode = WAL")
+            other.execute("PRAGMA user_version = 0")
+            side_files = [Path(f"{self.path}{end}") for end in ("-wal", "-shm")]
+            Path(f"{self.path}.lock").touch(0o644)
+            for each in side_files:
+                each.chmod(0o644)
+            self.open()
+            self.assertEqual([mode_of(each) for each in side_files], [0o600, 0o600])
+            self.assertEqual(mode_of(Path(f"{self.path}.lock")), 0o600)
 
     def test_a_file_that_was_open_to_others_is_closed_to_them(self) -> None:
         """An operator may have made the file with the mode of the day."""
@@ -139,9 +154,35 @@ class DatabaseTests(DatabaseTestCase):
         self.assertIn("another relay uses it", str(self.assertRaises(DatabaseError, open_database, link)))
 
     def test_a_directory_that_is_not_there_is_refused(self) -> None:
-        """The relay makes the file but not its directory."""
+        """Only a relay that starts makes one."""
         self.path = self.path.parent / "missing" / "relay.sqlite3"
         self.assertIn("its directory cannot be written: No such file or directory", self.refused())
+
+    def test_a_directory_that_was_made_is_for_its_owner_only(self) -> None:
+        """Whatever the umask."""
+        for umask in (0, 0o077, 0o777):
+            self.path = self.path.parent / f"missing-{umask}" / "relay.sqlite3"
+            before = os.umask(umask)
+            try:
+                make_directory(self.path)
+                self.open()
+            finally:
+                os.umask(before)
+            self.assertEqual((mode_of(self.path.parent), mode_of(self.path)), (0o700, 0o600))
+
+    def test_a_directory_in_one_that_is_not_there_is_not_made(self) -> None:
+        """It is rather a slip of the pen than a wish."""
+        self.path = self.path.parent / "missing" / "state" / "relay.sqlite3"
+        said = str(self.assertRaises(DatabaseError, make_directory, self.path))
+        self.assertEqual(said, f"database {self.path}: its directory cannot be made: No such file or directory")
+        self.assertFalse(self.path.parent.parent.exists())
+
+    def test_a_directory_that_is_there_keeps_its_mode(self) -> None:
+        """It is the operator's."""
+        self.path.parent.chmod(0o755)
+        make_directory(self.path)
+        self.open()
+        self.assertEqual(mode_of(self.path.parent), 0o755)
 
     def test_a_refused_database_is_not_locked(self) -> None:
         """Whoever puts the file right can start at once."""
