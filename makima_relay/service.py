@@ -26,12 +26,10 @@ from makima_relay.engine import Engine
 from makima_relay.exits import end_well_on_signals, exit_with, stop
 from makima_relay.health import Health
 from makima_relay.housekeeping import Housekeeper
-from makima_relay.indexing import Indexer
 from makima_relay.listener import Listener
-from makima_relay.readiness import Readiness, take_supervisor
+from makima_relay.log_guard import guard_log
 from makima_relay.recollection import Recollection
-from makima_relay.redaction import redactor
-from makima_relay.rounds import Rounds
+from makima_relay.redaction import Redactor
 from makima_relay.settings import Settings, SettingsError, daemon_endpoint, load, secrets_of, shown_url
 from makima_relay.store import SQLiteStore
 from makima_relay.store.database import Database, DatabaseError, make_directory, open_database
@@ -56,17 +54,17 @@ class RelayService(Service):
     :param settings: what the operator wants.
     :param database: the database file, which is ours.
     :param reactor: runs everything.
-    :param readiness: is told how far the relay is.
+    :param redact: knows what must not be shown.
     :raises StartError: when an endpoint or a file of the settings is wrong.
     """
 
     name = "makima-relay"
 
-    def __init__(self, settings: Settings, database: Database, reactor: Any, readiness: Readiness) -> None:
+    def __init__(self, settings: Settings, database: Database, reactor: Any, redact: Redactor) -> None:
         self._settings = settings
-        self._readiness = readiness
         self._database = database
         self._reactor = reactor
+        self._redact = redact
         self._clock = Clock(reactor)
         self._agent_name = settings.agent_name or f"makima-edge-{database.machine_id[:8]}"
         self._endpoints = [server_endpoint(reactor, text) for text in settings.listen]
@@ -80,7 +78,8 @@ class RelayService(Service):
         self._daemons: DaemonFactory | None = None
         self._engine: Engine | None = None
         self._upstream: Upstream | None = None
-        self._rounds: list[Rounds] = []
+        self._recollection: Recollection | None = None
+        self._housekeeper: Housekeeper | None = None
 
     # ------------------------------------------------------------------------------------------------- starting
 
@@ -95,7 +94,7 @@ class RelayService(Service):
     @inlineCallbacks
     def _run(self, snapshot: Any) -> Any:
         settings = self._settings
-        redact = redactor([settings.api_key, settings.admin_token, *secrets_of(settings.server_url)])
+        redact = self._redact
         policy = Policy(
             daemon_grace=settings.daemon_grace,
             health_timeout=settings.daemon_health_timeout,
@@ -128,19 +127,10 @@ class RelayService(Service):
         yield engine.start()
         yield self._open_ports(self._listener)
         health.opened(self._ports)
-        self._rounds = [
-            Housekeeper(
-                self._store,
-                self._clock,
-                settings.task_retention,
-                lambda: [daemon.daemon_id for daemon in relay.daemons()],
-            ),
-            Recollection(self._store, relay, self._clock),
-            Indexer(self._store, self._clock),
-        ]
-        for rounds in self._rounds:
-            rounds.start()
-        self._readiness.reached(engine, upstream)
+        self._housekeeper = Housekeeper(self._store, self._clock, settings.task_retention)
+        self._housekeeper.start()
+        self._recollection = Recollection(self._store, relay, self._clock)
+        self._recollection.start()
         upstream.connector.connect()
 
     def _make_daemons(self, engine: Engine) -> DaemonFactory:
@@ -217,7 +207,6 @@ class RelayService(Service):
     def stopService(self) -> Deferred[None]:
         """Stop: no new connections, daemons are sent away, what was decided is committed."""
         super().stopService()
-        self._readiness.stopping()
         stopped = self._stop()
         # The longest of it is cut off; what is in the database is safe in any case.
         timeout = self._reactor.callLater(_STOP_TIMEOUT, stopped.cancel)
@@ -227,8 +216,10 @@ class RelayService(Service):
     def _stop(self) -> Any:
         if self._starting is not None:
             self._starting.cancel()
-        for rounds in self._rounds:
-            rounds.stop()
+        if self._housekeeper is not None:
+            self._housekeeper.stop()
+        if self._recollection is not None:
+            self._recollection.stop()
         yield DeferredList([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
         if self._engine is None or self._daemons is None or self._upstream is None or self._listener is None:
             return
@@ -284,10 +275,11 @@ def make_service(settings: Settings) -> RelayService:
     from twisted.internet import reactor
 
     keep_steady(reactor)
+    redact = Redactor([settings.api_key, settings.admin_token, *secrets_of(settings.server_url)])
+    guard_log(redact)
     try:
         make_directory(settings.database)
-        readiness = Readiness(take_supervisor(os.environ), Clock(reactor))
-        return RelayService(settings, open_database(settings.database), reactor, readiness)
+        return RelayService(settings, open_database(settings.database), reactor, redact)
     except (DatabaseError, StartError) as error:
         raise SystemExit(f"makima-relay: {error}") from None
 

@@ -17,7 +17,7 @@ from makima_relay.core.state import Policy, Snapshot
 from makima_relay.downstream import DaemonFactory, DownstreamOptions
 from makima_relay.engine import Engine
 from makima_relay.ports import Store
-from makima_relay.redaction import redactor
+from makima_relay.redaction import Redactor
 from makima_relay.upstream import Upstream
 from tests.fakes import InstantStore, clock_on
 from tests.frames import Frame
@@ -44,7 +44,7 @@ class RelayTestCase(SynchronousTestCase):
         :param options: those of its connection to the server, where they are not the usual.
         """
         self.clock = clock_on(self.reactor)
-        relay = Relay(self.policy, snapshot, redactor([KEY]))
+        relay = Relay(self.policy, snapshot, Redactor([KEY]))
         self.engine = Engine(relay, store or InstantStore(), self.clock, self.broken.append)
         self.engine.start()
         self.endpoint = MemoryEndpoint(self.reactor)

@@ -33,6 +33,11 @@ class Entry(msgspec.Struct, frozen=True):
 def printable(text: str) -> str:
     """Make a peer's text safe to show: control characters and surrogates escaped, cut to a bounded length."""
     text = text if len(text) <= LONGEST_FIELD else text[: LONGEST_FIELD - 1] + "…"
+    return escaped(text)
+
+
+def escaped(text: str) -> str:
+    """Make text safe to show on one line: control characters, surrogates and the like escaped."""
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, unquote_plus, urlsplit, urlunsplit
 
 
 def daemon_endpoint(server_url: str) -> str:
@@ -33,7 +33,12 @@ def shown_url(url: str) -> str:
 
 
 def secrets_of(url: str) -> list[str]:
-    """What of a URL is not shown: its user information and the values of its query."""
-    parts = urlsplit(url)
-    hidden = [parts.username, parts.password, *(value for _, value in parse_qsl(parts.query))]
-    return [unquote(each) for each in hidden if each]
+    """What of a URL is not shown: its user information and its query, as they are written and as they are meant."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return [url]
+    fields = (field.partition("=") for field in parts.query.split("&"))
+    # A field without a value may be a token as well.
+    hidden = [parts.username, parts.password, *(value if equals else name for name, equals, value in fields)]
+    return [form for each in hidden if each for form in dict.fromkeys((each, unquote(each), unquote_plus(each)))]

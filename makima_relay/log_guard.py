@@ -1,0 +1,76 @@
+"""Stands before every observer of the log: nothing secret and no control character gets past it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from makima_relay.core.journal import escaped
+
+#: What is longer is cut, in characters: of what is said, and of a traceback behind it.
+LONGEST_MESSAGE: Final = 8_000
+LONGEST_TRACEBACK: Final = 64_000
+#: What observers go by besides the text; the latter two are text themselves.
+_KEPT: Final = ("log_level", "log_time")
+_NAMES: Final = ("log_namespace", "log_system")
+_GUARDED: Final = object()
+
+
+@implementer(ILogObserver)
+class LogGuard:
+    """Makes harmless text of each event, before any observer behind it sees the event.
+
+    It changes the event itself, as Twisted's wrapper of older observers does: an observer of its own kind could be
+    added beside it at any time, by ``--logger``, ``--syslog`` or a library, and would see the event as it was.
+
+    :param redact: blacks out secrets.
+    """
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        self._redact = redact
+
+    def __call__(self, event: LogEvent) -> None:
+        """Leave nothing of an event but its level, its time, whose it is, and text."""
+        if event.get("guarded") is _GUARDED:
+            # Twisted repeats what came before there was a log.
+            return
+        try:
+            left = self._guarded(event)
+        except Exception as error:
+            # Not even its message: that may be what is wrong.
+            left = {"text": f"(an event that cannot be shown: {type(error).__name__})"}
+        kept: dict[str, Any] = {name: event[name] for name in _KEPT if name in event}
+        event.clear()
+        event.update(kept, log_format="{text}", guarded=_GUARDED, **left)
+
+    def _guarded(self, event: LogEvent) -> dict[str, str]:
+        left = {name: self._line(str(event[name])) for name in _NAMES if event.get(name) is not None}
+        text = self._line(formatEvent(event).strip())
+        failure = event.get("log_failure")
+        if isinstance(failure, Failure):
+            text += "\n" + self._traceback(failure)
+        return {**left, "text": text}
+
+    def _line(self, text: str) -> str:
+        return escaped(_cut(self._redact(text), LONGEST_MESSAGE))
+
+    def _traceback(self, failure: Failure) -> str:
+        lines = _cut(self._redact(failure.getTraceback()), LONGEST_TRACEBACK).rstrip("\n").split("\n")
+        return "\n".join(map(escaped, lines))
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def guard_log(redact: Callable[[str], str], publisher: Any = globalLogPublisher) -> None:
+    """Guard all that is logged from now on, and what is to be repeated to the observers that come.
+
+    :param redact: blacks out secrets.
+    :param publisher: whose observers are added later, so that they come behind.
+    """
+    publisher.addObserver(LogGuard(redact))
