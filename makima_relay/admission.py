@@ -54,6 +54,10 @@ class Admission:
         self._shared_key = shared_key.encode()
         self._keys = keys or DaemonKeys()
 
+    def change_shared_key(self, shared_key: str) -> None:
+        """Take another shared key from now on, and no more the one before."""
+        self._shared_key = shared_key.encode()
+
     def decide(self, payload: bytes, header_key: str | None) -> Welcome | Refusal:
         """Decide on a first message.
 

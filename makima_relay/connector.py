@@ -105,6 +105,11 @@ class Connector:
         self._waits = 0
         self._try()
 
+    def change_options(self, options: ConnectorOptions) -> None:
+        """Go by other options from the next attempt on; a connection that stands stays."""
+        self._options = options
+        self._factory = ServerFactory(self, options, self._clock)
+
     def stop(self) -> Deferred[None]:
         """Close the connection and make no other.
 
@@ -170,7 +175,8 @@ class Connector:
             return
         self.state = ConnectorState.AUTHENTICATING
         self._restart_timer(self._options.auth_timeout, "no answer to authenticate")
-        protocol.send_text(self._options.hello)
+        # The key of its upgrade request, whatever has been read again since.
+        protocol.send_text(protocol.factory.hello)
 
     def message(self, protocol: ServerProtocol, payload: bytes) -> None:
         """The server sent a message."""

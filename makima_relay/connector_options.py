@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
+from makima_relay.settings.urls import shown_url
+
 
 @attrs.frozen
 class Backoff:
@@ -40,7 +42,7 @@ class ConnectorOptions:
     :ivar keepalive: between pings, and for a pong.
     """
 
-    url: str
+    url: str = attrs.field(repr=shown_url)
     headers: Mapping[str, str] = attrs.field(repr=False)
     hello: bytes = attrs.field(repr=False)
     backoff: Backoff

@@ -2,57 +2,105 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from twisted.internet.endpoints import HostnameEndpoint, serverFromString, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint, SSL4ServerEndpoint, serverFromString, wrapClientTLS
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
-from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
+
+from makima_relay.tls import ServerTrust, ServingCertificate, TLSFilesError, certificate_files
 
 #: How many connections may wait to be accepted; Twisted's 50 is few for a fleet that comes back at once.
 _BACKLOG = 1024
+_TLS_MEMBERS = frozenset({"port", "interface", "backlog", "privateKey", "certKey", "extraCertChain", "dhParameters"})
+_TAKES = "a Twisted endpoint such as tcp:8787:interface=127.0.0.1, ssl:, unix: or systemd:"
 
 
 class StartError(Exception):
     """The relay cannot start; the text says in one line why, and what to do."""
 
 
+class TLSEndpoint(SSL4ServerEndpoint):
+    """An ``ssl:`` endpoint.
+
+    :ivar certificate: what it shows; unlike Twisted's own it can be read again.
+    """
+
+    def __init__(self, reactor: Any, port: int, certificate: ServingCertificate, backlog: int, interface: str) -> None:
+        super().__init__(reactor, port, certificate, backlog, interface)
+        self.certificate = certificate
+
+
 def server_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
-    """Make a listening endpoint of its description."""
-    bounded = text.startswith(("tcp:", "ssl:")) and ":backlog=" not in text
+    """Make a listening endpoint of its description.
+
+    :raises StartError: when it is none, or its files cannot be used.
+    """
+    bounded = text.startswith("tcp:") and ":backlog=" not in text
     try:
+        if text.startswith("ssl:"):
+            return _tls_endpoint(reactor, text)
         endpoint: IStreamServerEndpoint = serverFromString(reactor, text + (f":backlog={_BACKLOG}" if bounded else ""))
+    except TLSFilesError as error:
+        raise StartError(f"--listen: {text!r}: {error}") from None
     except Exception as error:
         if text.startswith("systemd:") and isinstance(error, LookupError):
             raise StartError(f"--listen: {text!r}: systemd passed no such socket; is there a .socket unit?") from None
-        takes = "a Twisted endpoint such as tcp:8787:interface=127.0.0.1, ssl:, unix: or systemd:"
-        raise StartError(f"--listen: {text!r} is not allowed ({error!r}); it takes {takes}") from None
+        raise StartError(f"--listen: {text!r} is not allowed ({error!r}); it takes {_TAKES}") from None
     return endpoint
 
 
-def client_endpoint(reactor: Any, url: str, timeout: float, ca: Path | None) -> IStreamClientEndpoint:
-    """Make the endpoint of the server: ``wss://`` is verified, chain and host name."""
+def _tls_endpoint(reactor: Any, text: str) -> TLSEndpoint:
+    members = _members(text)
+    unknown = ", ".join(sorted(members.keys() - _TLS_MEMBERS))
+    if unknown:
+        raise ValueError(f"ssl: does not take {unknown}")
+    port, backlog = int(members["port"]), int(members.get("backlog", _BACKLOG))
+    certificate = ServingCertificate(certificate_files(members))
+    return TLSEndpoint(reactor, port, certificate, backlog, members.get("interface", ""))
+
+
+def _members(text: str) -> dict[str, str]:
+    """The parts of a description by name, as Twisted reads them: a backslash takes the meaning of what follows it."""
+    parts = re.findall(r"(?:[^:\\]|\\.)+", text)[1:]
+    named = [part if "=" in part else f"port={part}" for part in parts]
+    return {name: re.sub(r"\\(.)", r"\1", value) for name, _, value in (each.partition("=") for each in named)}
+
+
+def trust_for(url: str, authorities: Path | None) -> ServerTrust | None:
+    """Whom to trust as the server of a URL.
+
+    :param authorities: a file of certificates; none for the system's.
+    :return: none where there is nothing to verify, because the URL is no ``wss://``.
+    :raises StartError: when the file, or the host of the URL, cannot be used.
+    """
     parts = urlsplit(url)
+    if parts.scheme != "wss":
+        return None
     host = parts.hostname or ""
-    secure = parts.scheme == "wss"
-    endpoint = HostnameEndpoint(reactor, host, parts.port or (443 if secure else 80), timeout=timeout)
-    if not secure:
-        return endpoint
-    trust = platformTrust() if ca is None else _trust(ca)
     try:
-        options = optionsForClientTLS(host, trustRoot=trust)
+        return ServerTrust(host, authorities)
+    except TLSFilesError as error:
+        raise StartError(f"--upstream-ca: {error}") from None
     except UnicodeError:
         raise StartError(f"--server-url: {host!r} is no host name that a certificate can be for") from None
-    return wrapClientTLS(options, endpoint)
 
 
-def _trust(path: Path) -> Any:
-    try:
-        blocks = path.read_bytes().split(b"-----END CERTIFICATE-----")[:-1]
-        certificates = [Certificate.loadPEM(block + b"-----END CERTIFICATE-----\n") for block in blocks]
-    except Exception as error:
-        raise StartError(f"--upstream-ca: {str(path)!r} cannot be read: {error}") from None
-    if not certificates:
-        raise StartError(f"--upstream-ca: {str(path)!r} has no certificate; it takes a file of PEM certificates")
-    return trustRootFromCertificates(certificates)
+def client_endpoint(reactor: Any, url: str, timeout: float, trust: ServerTrust | None) -> IStreamClientEndpoint:
+    """Make the endpoint of the server.
+
+    :param timeout: for connecting, in seconds.
+    :param trust: what :func:`trust_for` has for the URL.
+    """
+    parts = urlsplit(url)
+    port = parts.port or (80 if trust is None else 443)
+    endpoint = HostnameEndpoint(reactor, parts.hostname or "", port, timeout=timeout)
+    return endpoint if trust is None else wrapClientTLS(trust, endpoint)
+
+
+def reason_not_to_listen(error: Exception) -> str:
+    """Why a port cannot be opened, without Twisted's frame around it."""
+    return str(error.socketError if isinstance(error, CannotListenError) else error)

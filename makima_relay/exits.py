@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import resource
 import signal
 import sys
 from functools import partial
@@ -26,6 +27,15 @@ def end_well_on_signals(reactor: Any) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+
+
+def leave_no_core() -> None:
+    """Have a crash write no memory to disk: secrets and tasks are in it.
+
+    Only the soft limit is lowered: ``prlimit --core=unlimited --pid`` of an operator who wants a core still works.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def stop(reactor: Any) -> None:

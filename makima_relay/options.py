@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.python import usage
 
-from makima_relay.service import make_service, read_settings
+from makima_relay.application import make_service, read_settings
 from makima_relay.settings import SETTINGS, Setting, Settings
 
 __all__ = ["Options", "makeService"]

@@ -76,6 +76,7 @@ class ServerFactory(WebSocketClientFactory):  # type: ignore[misc]
     """Makes the protocol of each attempt.
 
     :param owner: told what happens on it.
+    :ivar hello: the first message of each.
     """
 
     protocol = ServerProtocol
@@ -87,6 +88,7 @@ class ServerFactory(WebSocketClientFactory):  # type: ignore[misc]
             **protocol_options(options.max_message_size, compression=options.compression, is_server=False)
         )
         self.owner = owner
+        self.hello = options.hello
         self._link = configured(
             ServerProtocol, self, fast_frames=options.fast_frames, clock=clock.reactor, keepalive=options.keepalive
         )

@@ -29,6 +29,7 @@ from zope.interface import implementer
 from makima_relay.alarms import Alarm, Alarms
 from makima_relay.core.journal import printable
 from makima_relay.frames import FastFrames
+from makima_relay.tls import describe_tls
 
 CLOSE_NORMAL: Final = 1000
 CLOSE_GOING_AWAY: Final = 1001
@@ -325,8 +326,7 @@ def describe(failure: Failure) -> str:
     if isinstance(error, VerificationError):
         return "TLS: the certificate is not for this host name"
     if isinstance(error, SSL.Error):
-        reasons = [str(each[-1]) for each in error.args[0]] if error.args and error.args[0] else []
-        return "TLS: " + (", ".join(reasons) or "handshake failed")
+        return describe_tls(error)
     return printable(failure.getErrorMessage())
 
 

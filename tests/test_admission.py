@@ -62,6 +62,16 @@ class AdmissionTests(SynchronousTestCase):
         keys.revoke("build")
         self.assertEqual([decided(admission, each) for each in (KEY, "secret")], [4401, 4401])
 
+    def test_the_shared_key_can_be_another(self) -> None:
+        """The one before is taken no more; daemon keys are not touched by it."""
+        keys = DaemonKeys()
+        admission = Admission(KEY, keys)
+        admission.change_shared_key("another")
+        self.assertEqual([decided(admission, each) for each in (KEY, "another")], [4401, None])
+        key = keys.make("build", digest_of("secret"), 0.0)
+        admission.change_shared_key(KEY)
+        self.assertEqual([decided(admission, each) for each in (KEY, "secret")], [4401, key])
+
     def test_a_machine_of_another_name_is_refused(self) -> None:
         """With a right key."""
         keys = DaemonKeys()

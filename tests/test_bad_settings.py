@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from makima_relay.settings import SETTINGS, load, shown_url
+from makima_relay.from_settings import connector_options
+from makima_relay.settings import SETTINGS, forget_secrets, load, shown_url
 from tests.settings_case import (
     BAD,
     REQUIRED,
@@ -132,8 +133,18 @@ class SecretTests(SettingsTestCase):
                 self.assertTrue(said.startswith(f"{variable}: its value is not allowed"), said)
                 self.assertNotIn(text, said)
 
+    def test_secrets_can_be_taken_out_of_the_environment(self) -> None:
+        """And nothing else."""
+        environment = {**REQUIRED, "MAKIMA_RELAY_ADMIN_TOKEN": "a-token", "MAKIMA_RELAY_LISTEN": "tcp:1", "HOME": "/"}
+        forget_secrets(environment)
+        self.assertEqual(environment, {"MAKIMA_RELAY_LISTEN": "tcp:1", "HOME": "/"})
+
     def test_secrets_are_not_in_the_representation(self) -> None:
         """Whoever logs the settings logs no secret."""
-        settings = self.load(None, {"MAKIMA_RELAY_ADMIN_TOKEN": "a-token-for-admins"})
+        url = "wss://user:pass-word@h/?token=of-the-url"
+        settings = self.load(None, {"MAKIMA_RELAY_ADMIN_TOKEN": "a-token-for-admins", "MAKIMA_SERVER_URL": url})
+        options = connector_options(settings, "the-key-now", "machine", "edge")
+        for secret in ("pass-word", "of-the-url", "the-key-now"):
+            self.assertNotIn(secret, repr(settings) + repr(options))
         self.assertNotIn("a-token-for-admins", repr(settings))
         self.assertNotIn(REQUIRED["MAKIMA_API_KEY"], repr(settings))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from makima_relay.connector import ConnectorState
-from makima_relay.connector_options import Backoff
+from makima_relay.connector_options import Backoff, ConnectorOptions
 from tests.connector_case import ConnectorTestCase
 from tests.fakes import elapse
+from tests.frames import header_of
 
 
 class BackoffTests(ConnectorTestCase):
@@ -86,6 +87,39 @@ class BackoffTests(ConnectorTestCase):
             self.assertEqual(self.connector.attempt, 0)
             self.assert_waits(1)
             peer = self.welcome(self.accept())
+
+
+class ChangedOptionsTests(ConnectorTestCase):
+    """Other options, such as another key, while there are connections."""
+
+    def change(self) -> None:
+        """Present another key from now on."""
+        options = ConnectorOptions(
+            url="ws://makima.example:9000/ws/daemon",
+            headers={"Authorization": "Bearer other"},
+            hello=b'{"type":"authenticate","apiKey":"other"}',
+            backoff=Backoff(1.0, 60.0, lambda: 0.0),
+        )
+        self.connector.change_options(options)
+
+    def test_a_connection_that_stands_stays_and_the_next_goes_by_them(self) -> None:
+        """Its headers and its first message."""
+        peer = self.go_live()
+        self.change()
+        self.assertEqual((self.connector.state, peer.lost), (ConnectorState.LIVE, False))
+        peer.lose()
+        elapse(self.reactor, 1.1)
+        peer = self.endpoint.attempts[-1].accept()
+        self.assertEqual(header_of(peer.upgrade(), "Authorization"), "Bearer other")
+        self.assertEqual(peer.take()[-1].message["apiKey"], "other")
+
+    def test_an_attempt_under_way_goes_on_with_what_it_began_with(self) -> None:
+        """Its first message has the key of its upgrade request."""
+        self.connector.connect()
+        peer = self.endpoint.attempts[-1].accept()
+        self.change()
+        peer.upgrade()
+        self.assertEqual(peer.take()[-1].message["apiKey"], "k")
 
 
 class ReconnectTests(ConnectorTestCase):

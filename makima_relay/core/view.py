@@ -31,6 +31,10 @@ class View:
         """The connected daemons, in the order in which they came."""
         return list(self._state.fleet.connected())
 
+    def connected_ids(self) -> list[str]:
+        """The ids of the connected daemons."""
+        return [daemon.daemon_id for daemon in self.daemons()]
+
     def daemon(self, daemon_id: str) -> Daemon | None:
         """A connected daemon by id."""
         daemon = self._state.fleet.get(daemon_id)

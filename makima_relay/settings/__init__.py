@@ -4,16 +4,20 @@ Each setting is one row of :data:`SETTINGS`; whatever is wrong with one is a :cl
 value and what it takes.
 """
 
-from makima_relay.settings.sources import SettingsError, load, load_one
+from makima_relay.settings.secret_files import SecretFile
+from makima_relay.settings.sources import forget_secrets, load, load_one
 from makima_relay.settings.table import SETTINGS, Setting, Settings
 from makima_relay.settings.urls import daemon_endpoint, secrets_of, shown_url
+from makima_relay.settings.values import SettingsError
 
 __all__ = [
     "SETTINGS",
+    "SecretFile",
     "Setting",
     "Settings",
     "SettingsError",
     "daemon_endpoint",
+    "forget_secrets",
     "load",
     "load_one",
     "secrets_of",

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import dotenv
 
 from makima_relay.settings import values
+from makima_relay.settings.secret_files import SecretFile, reason
 from makima_relay.settings.table import SETTINGS, Setting, Settings
-from makima_relay.settings.urls import shown_url
-
-
-class SettingsError(Exception):
-    """A setting is missing or wrong; the text is one line for people and holds no secret."""
-
+from makima_relay.settings.urls import secrets_of, shown_url
+from makima_relay.settings.values import SettingsError
 
 _ENV_FILE = Setting("env-file", values.FILE, ".env", "variables beneath the environment")
 
@@ -27,16 +24,37 @@ def load(options: Mapping[str, str | Sequence[str] | None], environment: Mapping
     :param environment: the process's variables.
     :raises SettingsError: at the first that is missing or wrong.
     """
-    layers = (environment, _read_env_file(options, environment))
+    env_file, variables = _read_env_file(options, environment)
+    layers = (environment, variables)
     found: dict[str, Any] = {}
+    files = []
     for setting in SETTINGS:
         text, source = _find_secret(setting, layers) if setting.secret else _find(setting, options, layers)
-        if text is not None:
+        if isinstance(source, SecretFile):
+            files.append(source)
+            found[setting.member] = text
+        elif text is not None:
             found[setting.member] = _value(setting, text, source)
         elif setting.required:
             raise SettingsError(_missing(setting))
     found.setdefault("database", values.FILE.read("makima-relay.sqlite3"))
-    return Settings(**found)
+    secret_env_file = env_file if _has_secrets(variables) else None
+    return Settings(**found, secret_files=tuple(files), secret_env_file=secret_env_file)
+
+
+def forget_secrets(environment: MutableMapping[str, str]) -> None:
+    """Take out of an environment what may be secret, so that nothing finds it there or inherits it."""
+    for setting in SETTINGS:
+        if setting.secret or setting.url:
+            environment.pop(setting.variable, None)
+
+
+def _has_secrets(variables: Mapping[str, str]) -> bool:
+    return any(
+        setting.secret or (setting.url and secrets_of(variables[setting.variable]))
+        for setting in SETTINGS
+        if setting.variable in variables
+    )
 
 
 def load_one(name: str, options: Mapping[str, str | None], environment: Mapping[str, str]) -> Any:
@@ -46,7 +64,7 @@ def load_one(name: str, options: Mapping[str, str | None], environment: Mapping[
     :raises SettingsError: when it is wrong.
     """
     setting = next(each for each in SETTINGS if each.name == name)
-    text, source = _find(setting, options, (environment, _read_env_file(options, environment)))
+    text, source = _find(setting, options, (environment, _read_env_file(options, environment)[1]))
     if text is None and setting.default is not None:
         text = setting.default
     return None if text is None else _value(setting, text, source)
@@ -74,7 +92,8 @@ def _find(
     return None, ""
 
 
-def _find_secret(setting: Setting, layers: Sequence[Mapping[str, str]]) -> tuple[str | None, str]:
+def _find_secret(setting: Setting, layers: Sequence[Mapping[str, str]]) -> tuple[str | None, str | SecretFile]:
+    """The secret and where it stands: in a variable, or in a file, which has been read then."""
     file_variable = f"{setting.variable}_FILE"
     for layer in layers:
         direct, file = layer.get(setting.variable), layer.get(file_variable)
@@ -83,26 +102,17 @@ def _find_secret(setting: Setting, layers: Sequence[Mapping[str, str]]) -> tuple
         if direct:
             return direct, setting.variable
         if file:
-            return _read_secret_file(file, file_variable), file_variable
+            found = SecretFile(setting.member, file_variable, _path_of_secret(file, file_variable))
+            return found.read(), found
     return None, ""
 
 
-def _read_secret_file(file: str, variable: str) -> str:
+def _path_of_secret(file: str, variable: str) -> Path:
     try:
         path: Path = values.FILE.read(file)
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError, RuntimeError) as error:
-        raise SettingsError(f"{variable}: {file!r} cannot be read: {_reason(error)}") from None
-    if not text:
-        raise SettingsError(f"{variable}: {file!r} is empty; it must hold the secret")
-    return text
-
-
-def _reason(error: Exception) -> str:
-    """Why a file cannot be read, without anything of what is in it."""
-    if isinstance(error, OSError):
-        return error.strerror or "unknown error"
-    return "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+    except RuntimeError as error:  # the home directory of nobody
+        raise SettingsError(f"{variable}: {file!r} cannot be read: {reason(error)}") from None
+    return path
 
 
 def _value(setting: Setting, text: str, source: str) -> Any:
@@ -113,7 +123,9 @@ def _value(setting: Setting, text: str, source: str) -> Any:
         raise SettingsError(f"{source}: {shown} is not allowed; it takes {setting.kind.takes}") from None
 
 
-def _read_env_file(options: Mapping[str, str | Sequence[str] | None], environment: Mapping[str, str]) -> dict[str, str]:
+def _read_env_file(
+    options: Mapping[str, str | Sequence[str] | None], environment: Mapping[str, str]
+) -> tuple[Path, dict[str, str]]:
     given, source = _find(_ENV_FILE, options, (environment,))
     path = values.FILE.read(".env") if given is None else _value(_ENV_FILE, given, source)
     if given is not None and not path.is_file():
@@ -121,5 +133,5 @@ def _read_env_file(options: Mapping[str, str | Sequence[str] | None], environmen
     try:
         found = dotenv.dotenv_values(path, interpolate=False, encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{source or path}: cannot be read: {_reason(error)}") from None
-    return {name: value for name, value in found.items() if value}
+        raise SettingsError(f"{source or path}: cannot be read: {reason(error)}") from None
+    return path, {name: value for name, value in found.items() if value}

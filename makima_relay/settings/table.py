@@ -9,6 +9,8 @@ import attrs
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import LossPolicy
 from makima_relay.settings import values
+from makima_relay.settings.secret_files import SecretFile
+from makima_relay.settings.urls import shown_url
 from makima_relay.settings.values import Kind
 
 _PREFIX = "MAKIMA_RELAY_"
@@ -16,9 +18,13 @@ _PREFIX = "MAKIMA_RELAY_"
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """All settings, checked. Times are in seconds, sizes in bytes."""
+    """All settings, checked. Times are in seconds, sizes in bytes.
 
-    server_url: str
+    :ivar secret_files: the files that hold a secret each.
+    :ivar secret_env_file: the file of variables, if there are secrets among them.
+    """
+
+    server_url: str = attrs.field(repr=shown_url)
     api_key: str = attrs.field(repr=False)
     agent_name: str | None = None
     listen: tuple[str, ...] = ("tcp:8787:interface=127.0.0.1",)
@@ -49,6 +55,8 @@ class Settings:
     max_waiting_size: int = 1 << 30
     task_retention: float = 30 * 86_400.0
     upstream_ca: Path | None = None
+    secret_files: tuple[SecretFile, ...] = ()
+    secret_env_file: Path | None = None
 
 
 @attrs.frozen

@@ -16,6 +16,10 @@ from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import LossPolicy
 
 
+class SettingsError(Exception):
+    """A setting is missing or wrong; the text is one line for people and holds no secret."""
+
+
 @attrs.frozen
 class Kind:
     """What a setting takes.

@@ -25,7 +25,7 @@ def refuse_foreign(request: IRequest) -> None:
         raise ProblemError(403, "requests from web pages of another origin are not allowed")
 
 
-@attrs.frozen
+@attrs.define
 class Access:
     """Decides who may use the admin routes.
 
@@ -37,6 +37,12 @@ class Access:
     token: str | None = attrs.field(repr=False)
     only_loopback: Callable[[], bool]
     sessions: Sessions | None = attrs.field(default=None, repr=False)
+
+    def change_token(self, token: str) -> None:
+        """Take another token from now on, and no more the one before; whoever is signed in has to do it again."""
+        self.token = token
+        if self.sessions is not None:
+            self.sessions.end_all()
 
     def check_admin(self, request: IRequest) -> None:
         """Let an operator's request pass.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import ssl
+import threading
 from pathlib import Path
 
 from websockets.sync.client import connect
@@ -11,6 +14,16 @@ from websockets.sync.client import connect
 from tests.processes.certificates import make_certificate
 from tests.processes.harness import KEY, PATIENCE, StandInServer, ask, ask_until, say
 from tests.processes.test_relay import ProcessTestCase
+
+
+def answer_in_clear(server: socket.socket) -> None:
+    """Be a server that knows HTTP only, until its socket is closed."""
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
 class UpstreamTests(ProcessTestCase):
@@ -41,7 +54,11 @@ class UpstreamTests(ProcessTestCase):
         """There is no fallback to an unverified connection."""
         server, _ = self.serve("127.0.0.1")
         port = self.start("--server-url", server.url).port()
-        self.assertIn("certificate verify failed", self.reason(port))
+        self.assertEqual(
+            self.reason(port),
+            "connecting to the server failed: TLS: the server's certificate is not trusted: "
+            "it is self-signed, expired, or of an unknown authority",
+        )
         self.assertFalse(ask(port, "/status")["upstreamConnected"])
 
     def test_a_wrong_host_name_is_a_failed_attempt_with_its_reason(self) -> None:
@@ -49,6 +66,14 @@ class UpstreamTests(ProcessTestCase):
         server, certificate = self.serve("other.example")
         port = self.start("--server-url", server.url, "--upstream-ca", str(certificate)).port()
         self.assertIn("the certificate is not for this host name", self.reason(port))
+
+    def test_a_server_without_tls_is_a_failed_attempt_with_its_reason(self) -> None:
+        """It is not tried in clear."""
+        server = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(server.close)
+        threading.Thread(target=answer_in_clear, args=(server,), daemon=True).start()
+        port = self.start("--server-url", f"wss://127.0.0.1:{server.getsockname()[1]}").port()
+        self.assertIn("TLS: the server does not speak TLS on this port", self.reason(port))
 
 
 class DownstreamTests(ProcessTestCase):

@@ -53,6 +53,12 @@ class TokenTests(ApiTestCase):
         for path in OPEN_ROUTES:
             self.assertIn(self.ask("GET", path).status, (200, 503), path)
 
+    def test_the_token_can_be_another_at_once(self) -> None:
+        """The one before lets nobody in any more, and browsers have to sign in again."""
+        self.api.access.change_token("another")
+        self.assert_problem(self.ask("GET", "/tasks", BEARER), 401, "Unauthorized")
+        self.get("/tasks", {"Authorization": "Bearer another"})
+
     def test_the_token_is_not_in_the_representation(self) -> None:
         """Whoever logs the object logs no secret."""
         self.assertNotIn(TOKEN, repr(Access(TOKEN, self.health.only_loopback)))

@@ -87,6 +87,13 @@ class SessionTests(ApiTestCase):
         self.assertIn("Max-Age=0", answer.header("Set-Cookie") or "")
         self.assertEqual([self.ask("GET", "/tasks", cookie).status for cookie in (one, other)], [401, 200])
 
+    def test_another_token_ends_every_sign_in(self) -> None:
+        """Whoever had the token before may not be who has the new one."""
+        cookie = self.signed_in()
+        self.get("/tasks", cookie)
+        self.api.access.change_token("another")
+        self.assert_problem(self.ask("GET", "/tasks", cookie), 401, "Unauthorized")
+
     def test_a_sign_in_ends_after_a_while(self) -> None:
         """However often it is used."""
         cookie = self.signed_in()

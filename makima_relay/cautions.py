@@ -1,0 +1,70 @@
+"""What an operator had better know at the start: secrets that others can read, connections that others can."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from twisted.internet.address import UNIXAddress
+from twisted.internet.interfaces import IAddress
+
+from makima_relay.endpoints import TLSEndpoint
+from makima_relay.origin import names_loopback
+
+_READABLE = stat.S_IRGRP | stat.S_IROTH
+_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def readable_by_others(what: str, path: Path) -> list[str]:
+    """A line about a file of secrets, if group or others can read it.
+
+    :param what: what the operator calls it.
+    """
+    mode = _mode(path)
+    if not mode & _READABLE:
+        return []
+    return [f"{what}: others can read {str(path)!r} (mode {mode:04o}); chmod 600 it"]
+
+
+def writable_by_others(database: Path) -> list[str]:
+    """A line about the directory of the database, if group or others can write it."""
+    mode = _mode(database.parent)
+    if not mode & _WRITABLE:
+        return []
+    where = f"the directory {str(database.parent)!r} (mode {mode:04o})"
+    return [f"--database: others can write {where} and so replace the database; chmod go-w it"]
+
+
+def _mode(path: Path) -> int:
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        # Whoever needs it says so.
+        return 0
+
+
+def clear_upstream(url: str, shown: str) -> list[str]:
+    """A line about a server to which the API key goes in clear.
+
+    :param shown: the URL without anything secret.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "wss" or names_loopback(parts.netloc.rpartition("@")[2].encode()):
+        return []
+    return [f"--server-url: {shown} is not encrypted: who listens on the way has the API key; use wss://"]
+
+
+def clear_port(text: str, endpoint: object, address: IAddress) -> list[str]:
+    """A line about a port to which daemons and operators send their keys in clear.
+
+    :param text: the endpoint's description.
+    :param address: where it listens.
+    """
+    if isinstance(endpoint, TLSEndpoint) or isinstance(address, UNIXAddress):
+        return []
+    host = str(getattr(address, "host", ""))
+    if names_loopback((f"[{host}]" if ":" in host else host).encode()):
+        return []
+    better = "use ssl:, or a TLS proxy on this machine with interface=127.0.0.1"
+    return [f"--listen: {text} is not encrypted: who listens on the way has the keys that are presented; {better}"]
