@@ -184,7 +184,7 @@ class Api(KeyRoutes, SigningIn):
         return json_answer(request, {"daemons": [self._daemon(each) for each in self.engine.relay.daemons()]})
 
     def _daemon(self, daemon: Daemon) -> dict[str, Any]:
-        return shapes.daemon(daemon, self.engine.relay, self.clock)
+        return shapes.daemon(daemon, self.engine.relay, self.clock, self.redact)
 
     @app.route("/daemons/<daemon_id>/drain", methods=["POST"])
     def drain(self, request: IRequest, daemon_id: str) -> Deferred[bytes]:

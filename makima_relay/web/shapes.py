@@ -65,7 +65,7 @@ def task(row: TaskRow, why_pending: str, redact: Callable[[str], str]) -> dict[s
         "taskName": each.name and redact(each.name),
         "status": each.status.value,
         "daemonId": each.daemon_id,
-        "daemonHostname": row.hostname,
+        "daemonHostname": row.hostname and redact(row.hostname),
         "attempts": each.attempts,
         "receivedAt": rfc3339(each.received_at),
         "dispatchedAt": rfc3339(each.dispatched_at),
@@ -89,13 +89,16 @@ def task_event(event: TaskEvent, redact: Callable[[str], str]) -> dict[str, Any]
     }
 
 
-def daemon(each: Daemon, relay: Relay, clock: Clock) -> dict[str, Any]:
-    """One connected daemon."""
+def daemon(each: Daemon, relay: Relay, clock: Clock, redact: Callable[[str], str]) -> dict[str, Any]:
+    """One connected daemon.
+
+    :param redact: blacks out secrets in what peers said.
+    """
     now = clock.monotonic()
     return {
         "daemonId": each.daemon_id,
-        "hostname": each.hostname,
-        "machineId": each.machine_id,
+        "hostname": redact(each.hostname),
+        "machineId": redact(each.machine_id),
         "maxConcurrentTasks": each.capacity,
         "activeTasks": len(each.tasks),
         "healthy": relay.healthy(each, now),

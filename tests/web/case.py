@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.web.http_headers import Headers
 
 from makima_relay.health import Health
+from makima_relay.redaction import Redactor
 from makima_relay.store import SQLiteStore
 from makima_relay.store.database import open_database
 from makima_relay.web.access import Access
@@ -21,7 +22,7 @@ from makima_relay.web.api import Api
 from makima_relay.web.sessions import Sessions
 from makima_relay.web.site import make_site
 from tests.fakes import Port, inline_store
-from tests.relay_case import RelayTestCase
+from tests.relay_case import KEY, RelayTestCase
 from tests.wire import Peer
 
 LOOPBACK = IPv4Address("TCP", "127.0.0.1", 8787)
@@ -102,6 +103,7 @@ class ApiTestCase(RelayTestCase):
             health=self.health,
             clock=self.clock,
             agent_name=agent_name,
+            redact=Redactor([KEY]),
         )
         self.treq: Any = StubTreq(self.api.app.resource())
 

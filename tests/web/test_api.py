@@ -9,6 +9,7 @@ from makima_relay import __version__
 from makima_relay.core.fleet import daemon_id_of
 from makima_relay.core.state import Policy
 from tests.fakes import elapse
+from tests.relay_case import KEY
 from tests.web.case import ApiTestCase
 
 
@@ -123,6 +124,17 @@ class DaemonTests(ApiTestCase):
             "address": "192.168.1.1:54321",
         }
         self.assertEqual(self.get("/daemons"), {"daemons": [expected]})
+
+    def test_a_daemon_cannot_bring_the_key_out_by_its_name(self) -> None:
+        """Nor by its machine's, neither itself nor with its tasks."""
+        self.join("d", hostname=f"host-{KEY}", machineId=f"machine-{KEY}")
+        server = self.go_live()
+        server.send("spawnTask", taskId="t", taskName=f"task {KEY}")
+        for path in ("/daemons", "/tasks", "/tasks/t", "/logs", "/status"):
+            said = self.ask("GET", path).body.decode()
+            self.assertNotIn(KEY, said)
+        self.assertEqual(self.get("/daemons")["daemons"][0]["hostname"], "host-[secret]")
+        self.assertEqual(self.get("/tasks/t")["daemonHostname"], "host-[secret]")
 
     def test_only_connected_daemons_are_listed(self) -> None:
         """In the order in which they came."""
