@@ -11,6 +11,7 @@ from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.keys import DaemonKey, DaemonKeys
 from makima_relay.core.members import InvalidMessageError
 from makima_relay.core.messages import Hello, presented_key, read_first_message, read_hello
+from makima_relay.core.rejections import Rejection
 from makima_relay.core.spelling import WireCase
 
 CLOSE_UNAUTHORIZED = 4401
@@ -36,11 +37,13 @@ class Refusal:
     :ivar answer: the message before the close.
     :ivar code: the close code.
     :ivar reason: the same for the journal.
+    :ivar rejection: the same for whoever counts.
     """
 
     answer: bytes
     code: int
     reason: str
+    rejection: Rejection
 
 
 class Admission:
@@ -90,4 +93,4 @@ class Admission:
 
 
 def _refusal(case: WireCase, code: str, message: str, close_code: int) -> Refusal:
-    return Refusal(COMPOSERS[case].error(code, message), close_code, f"{code}: {message}")
+    return Refusal(COMPOSERS[case].error(code, message), close_code, f"{code}: {message}", Rejection(code))

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import attrs
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionRequest
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -17,8 +16,13 @@ from makima_relay.alarms import Alarm
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.members import InvalidMessageError
 from makima_relay.core.messages import Hello, read_report
+from makima_relay.core.rejections import Rejection
 from makima_relay.core.spelling import WireCase
 from makima_relay.engine import Engine
+from makima_relay.limits.addresses import shown_address
+from makima_relay.limits.guard import Guard, Limits
+from makima_relay.limits.stranger import Stranger
+from makima_relay.limits.throttle import Throttle
 from makima_relay.link_factory import LinkFactory
 from makima_relay.thrift import Thrifty, slim
 from makima_relay.websocket import (
@@ -48,20 +52,10 @@ class DownstreamOptions:
     fast_frames: bool = True
 
 
-def shown_address(address: object) -> str:
-    """An address for people."""
-    if isinstance(address, IPv4Address):
-        return f"{address.host}:{address.port}"
-    if isinstance(address, IPv6Address):
-        return f"[{address.host}]:{address.port}"
-    return "unix"
-
-
 def _unavailable(hello: Hello) -> Refusal:
     message = "the relay's database cannot be written"
-    return Refusal(
-        COMPOSERS[hello.case].error("unavailable", message), CLOSE_TRY_AGAIN_LATER, f"unavailable: {message}"
-    )
+    answer = COMPOSERS[hello.case].error("unavailable", message)
+    return Refusal(answer, CLOSE_TRY_AGAIN_LATER, f"unavailable: {message}", Rejection.UNAVAILABLE)
 
 
 class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: ignore[misc]
@@ -73,6 +67,12 @@ class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: i
     _auth_timer: Alarm | IDelayedCall | None = None
     _congested = False
     _backed_up = 0
+    _held = False
+    _refusing = False
+    _slowed = False
+    _throttle: Throttle
+    #: Counts the connection as a stranger's until it has authenticated.
+    stranger: Stranger | None = None
 
     def onConnect(self, request: ConnectionRequest) -> None:
         """Keep the key that may come with the upgrade request."""
@@ -91,7 +91,7 @@ class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: i
 
     def _overdue(self) -> None:
         self._auth_timer = None
-        self._note_refusal("no authenticate in time")
+        self._turned_away(Rejection.OVERDUE, "no authenticate in time")
         self.close(CLOSE_OVERDUE, "no authenticate in time")
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
@@ -101,7 +101,7 @@ class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: i
         if isBinary:
             self.close(CLOSE_UNSUPPORTED, "text messages only")
         elif self._connection is None:
-            if self.speaking:
+            if self.speaking and not self._refusing:
                 self._authenticate(payload)
         else:
             self._reports_received((payload,))
@@ -115,6 +115,9 @@ class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: i
 
     def _reports_received(self, payloads: Sequence[bytes]) -> None:
         assert self._connection is not None
+        wait = self._throttle.spend(payloads, self.factory.now())
+        if wait:
+            self._slow_down(wait)
         try:
             reports = list(map(read_report, payloads))
         except InvalidMessageError:
@@ -140,12 +143,14 @@ class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: i
         decision = self.factory.admission.decide(payload, self._header_key)
         self._header_key = None
         if isinstance(decision, Refusal):
-            self._refuse(decision)
+            self._refuse_later(decision)
             return
+        self.factory.guard.succeeded(self.transport.getPeer())
         if self.factory.engine.is_suspended:
             # Welcoming it would wait for the database, and what it has to say could not be read.
             self._refuse(_unavailable(decision.hello))
             return
+        self._become_known()
         # Pings of many daemons that came at once, as after a restart, are spread over the interval.
         self.keep_alive(first=self.keepalive[0] * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         self.report_congestion(_nothing, self._drained)
@@ -154,14 +159,59 @@ class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: i
         address = shown_address(self.transport.getPeer())
         self._connection = self.factory.engine.daemon_joined(self, decision.hello, address, decision.key)
 
+    def _become_known(self) -> None:
+        """Be no stranger any more, and be read at a bounded rate from now on."""
+        stranger, self.stranger = self.stranger, None
+        if stranger is not None:
+            stranger.known()
+        self._throttle = Throttle(self.factory.guard.limits, self.factory.now())
+
+    def _refuse_later(self, refusal: Refusal) -> None:
+        """Refuse; who has failed before is told later, and whatever else it says until then is not heard."""
+        is_guess = refusal.rejection is Rejection.UNAUTHORIZED
+        delay = self.factory.guard.failed(self.transport.getPeer()) if is_guess else 0.0
+        if delay:
+            self.pause()
+            self._refusing = True
+            self._auth_timer = self.clock.callLater(delay, lambda: self._refuse_at_last(refusal))
+        else:
+            self._refuse(refusal)
+
+    def _refuse_at_last(self, refusal: Refusal) -> None:
+        self._auth_timer = None
+        self.resume()
+        self._refuse(refusal)
+
     def _refuse(self, refusal: Refusal) -> None:
-        self._note_refusal(refusal.reason)
+        self._turned_away(refusal.rejection, refusal.reason)
         self.send_text(refusal.answer)
         self.close(refusal.code, refusal.reason)
 
-    def _note_refusal(self, reason: str) -> None:
-        address = shown_address(self.transport.getPeer())
-        self.factory.engine.noted("daemon_rejected", f"a daemon was turned away: {reason}", address=address)
+    def _turned_away(self, reason: Rejection, detail: str) -> None:
+        self.factory.guard.turned_away(reason, detail, self.transport.getPeer())
+
+    def pause(self) -> None:
+        """Stop reading: the engine holds the daemon back."""
+        self._held = True
+        super().pause()
+
+    def resume(self) -> None:
+        """Read again, unless it is over its rate."""
+        self._held = False
+        if not self._slowed:
+            super().resume()
+
+    def _slow_down(self, seconds: float) -> None:
+        """Read nothing for a while: the daemon is over its rate."""
+        if not self._slowed:
+            self._slowed = True
+            super().pause()
+            self.clock.callLater(seconds, self._speed_up)
+
+    def _speed_up(self) -> None:
+        self._slowed = False
+        if not self._held and self.hearing:
+            super().resume()
 
     def send(self, payloads: Sequence[bytes]) -> None:
         """See :meth:`makima_relay.ports.DaemonLink.send`.
@@ -218,20 +268,30 @@ class DaemonFactory(LinkFactory):
 
     :param engine: gets what comes, gives what goes.
     :param admission: decides who may come in.
+    :param guard: bounds what they may take.
     :param reactor: the clock.
     """
 
     link = DaemonProtocol
 
-    def __init__(self, engine: Engine, admission: Admission, options: DownstreamOptions, reactor: IReactorTime) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        admission: Admission,
+        options: DownstreamOptions,
+        reactor: IReactorTime,
+        guard: Guard | None = None,
+    ) -> None:
         limits = protocol_options(options.max_message_size, compression=options.compression, is_server=True)
         super().__init__(options.keepalive, limits, reactor, fast_frames=options.fast_frames)
         self.engine = engine
         self.admission = admission
+        self.now = reactor.seconds
+        self.guard = guard or Guard(Limits(), reactor.seconds, engine.turned_away)
         self.options = options
         message = f"no more than {options.max_daemons} connections at a time"
         answer = COMPOSERS[WireCase.CAMEL].error("overloaded", message)
-        self.overloaded = Refusal(answer, CLOSE_TRY_AGAIN_LATER, f"overloaded: {message}")
+        self.overloaded = Refusal(answer, CLOSE_TRY_AGAIN_LATER, f"overloaded: {message}", Rejection.TOO_MANY_DAEMONS)
 
     def buffer_size(self) -> int:
         """Bytes to read at a time of a daemon that joins now."""

@@ -20,6 +20,7 @@ from makima_relay.commits import RETRY_LONGEST, CommitQueue
 from makima_relay.core import effects
 from makima_relay.core.keys import DaemonKey
 from makima_relay.core.messages import Command, DaemonMessage, Hello, ServerMessage, Spawn
+from makima_relay.core.rejections import Rejection
 from makima_relay.core.relay import Relay
 from makima_relay.core.tasks import Task
 from makima_relay.links import Links
@@ -283,6 +284,16 @@ class Engine:
     def keys_revoked(self, name: str) -> None:
         """See :meth:`makima_relay.core.operators.Operators.keys_revoked`."""
         self._perform(self.relay.keys_revoked(name, self._now()))
+
+    def turned_away(self, reason: Rejection, detail: str | None, address: str) -> None:
+        """Somebody was turned away at the edge.
+
+        :param detail: the sentence for the journal; none if it is only to be counted.
+        :param address: where it came from.
+        """
+        self.relay.rejected[reason] += 1
+        if detail is not None:
+            self.noted("daemon_rejected", detail, address=address)
 
     def noted(self, event: str, detail: str, **fields: str | int | None) -> None:
         """Something happened at the edge that only the journal needs to know.

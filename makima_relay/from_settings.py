@@ -6,6 +6,7 @@ from makima_relay.connector_options import Backoff, ConnectorOptions
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.state import Policy
 from makima_relay.downstream import DownstreamOptions
+from makima_relay.limits.guard import Limits
 from makima_relay.settings import Settings, daemon_endpoint
 
 
@@ -22,6 +23,19 @@ def policy(settings: Settings) -> Policy:
         most_commands=settings.max_waiting_commands,
         most_waiting=settings.max_waiting_size,
         key_rotation_grace=settings.key_rotation_grace,
+    )
+
+
+def limits(settings: Settings) -> Limits:
+    """What peers may take."""
+    return Limits(
+        strangers=settings.max_strangers,
+        strangers_per_address=settings.max_strangers_per_address,
+        accepts=settings.max_accepts,
+        failures=settings.max_failures,
+        refusal=settings.failure_refusal,
+        messages=settings.max_daemon_messages,
+        traffic=settings.max_daemon_traffic,
     )
 
 

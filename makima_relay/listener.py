@@ -6,10 +6,12 @@ bytes read so far go along, so that frames sent right behind the upgrade request
 
 from __future__ import annotations
 
-from typing import Final, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from twisted.internet.interfaces import (
     IAddress,
+    IListeningPort,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
@@ -19,12 +21,17 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from makima_relay.alarms import Alarm, Alarms
+from makima_relay.limits.guard import Guard
+from makima_relay.limits.stranger import Stranger
 from makima_relay.origin import is_foreign
+
+if TYPE_CHECKING:
+    from makima_relay.downstream import DaemonProtocol
 
 #: ``protocol.md``, *Downstream* 1: some daemons append the path to a URL that has it already.
 DAEMON_PATHS: Final = frozenset({b"/ws/daemon", b"/ws/daemon/ws/daemon"})
 #: What is longer than this before the end of its head is left to the HTTP side, which has limits of its own.
-_LONGEST_HEAD: Final = 16 << 10
+LONGEST_HEAD: Final = 16 << 10
 
 
 class Doorkeeper(Protocol):
@@ -35,8 +42,9 @@ class Doorkeeper(Protocol):
     _timer: Alarm | None = None
     _inner: IProtocol | None = None
 
-    def __init__(self, address: IAddress) -> None:
+    def __init__(self, address: IAddress, stranger: Stranger) -> None:
         self._address = address
+        self._stranger = stranger
 
     def connectionMade(self) -> None:
         """Begin to wait for the head, but not for ever."""
@@ -50,9 +58,12 @@ class Doorkeeper(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Read on until it is clear whom the connection is for."""
         self._head += data
-        is_for_daemons = wants_websocket(self._head)
-        if is_for_daemons is not None:
-            self._hand_over(self.factory.websockets if is_for_daemons else self.factory.site)
+        is_for_daemons = wants_websocket(self._head, self.factory.longest_head)
+        if is_for_daemons is None:
+            return
+        # Who has guessed at keys too often is told so by the HTTP side.
+        may_try = not self.factory.guard.refused_for(self._address)
+        self._hand_over(self.factory.websockets if is_for_daemons and may_try else self.factory.site)
 
     def _hand_over(self, factory: IProtocolFactory) -> None:
         self._stop_timer()
@@ -60,6 +71,8 @@ class Doorkeeper(Protocol):
         if protocol is None:
             cast("ITransport", self.transport).loseConnection()
             return
+        if factory is self.factory.websockets:
+            cast("DaemonProtocol", protocol).stranger = self._stranger
         head, self._head = self._head, b""
         # Stepping aside instead of passing on costs nothing for each further read.
         self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]
@@ -70,6 +83,7 @@ class Doorkeeper(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Pass the end on."""
         self._stop_timer()
+        self._stranger.known()
         self.factory.connections.discard(self)
         if self._inner is not None:
             self._inner.connectionLost(reason)
@@ -80,20 +94,21 @@ class Doorkeeper(Protocol):
             self._timer = None
 
 
-def wants_websocket(head: bytes) -> bool | None:
+def wants_websocket(head: bytes, longest: int = LONGEST_HEAD) -> bool | None:
     """Whether a connection that begins so is a daemon's.
 
     :param head: what was read so far.
+    :param longest: bytes that a daemon's head may have.
     :return: none while that cannot be told yet.
     """
     line, found, rest = head.partition(b"\r\n")
     if not found:
-        return None if len(head.removesuffix(b"\r")) <= _LONGEST_HEAD else False
+        return None if len(head.removesuffix(b"\r")) <= longest else False
     words = line.split(b" ")
     if len(words) != 3 or words[0] != b"GET" or words[1].partition(b"?")[0] not in DAEMON_PATHS:
         return False
     fields, found, _ = rest.partition(b"\r\n\r\n")
-    if len(line) + len(fields.rstrip(b"\r\n")) > _LONGEST_HEAD:
+    if len(line) + len(fields.rstrip(b"\r\n")) > longest:
         return False
     if not found:
         return None
@@ -114,19 +129,35 @@ class Listener(Factory):
     :param websockets: makes the protocols of daemons.
     :param site: makes the protocols of HTTP clients.
     :param head_timeout: how long a request's head may take, in seconds.
+    :param guard: bounds how many strangers there are, and how fast they come.
+    :param longest_head: bytes that a daemon's head may have.
     :ivar connections: all that are open.
     """
 
     noisy = False
 
     def __init__(
-        self, websockets: IProtocolFactory, site: IProtocolFactory, clock: IReactorTime, head_timeout: float
+        self,
+        websockets: IProtocolFactory,
+        site: IProtocolFactory,
+        clock: IReactorTime,
+        head_timeout: float,
+        guard: Guard,
+        longest_head: int = LONGEST_HEAD,
     ) -> None:
         self.websockets = websockets
         self.site = site
         self.clock = Alarms(clock)
         self.head_timeout = head_timeout
+        self.guard = guard
+        self.longest_head = longest_head
         self.connections: set[Doorkeeper] = set()
+        self._ports: Sequence[Any] = ()
+        self._is_resting = False
+
+    def opened(self, ports: Sequence[IListeningPort]) -> None:
+        """Learn from which ports connections come."""
+        self._ports = ports
 
     def doStart(self) -> None:
         """Start the HTTP site along."""
@@ -138,11 +169,29 @@ class Listener(Factory):
         self.site.doStop()
         super().doStop()
 
-    def buildProtocol(self, addr: IAddress | None) -> Doorkeeper:  # type: ignore[override]
-        """Make the doorkeeper of one connection."""
-        doorkeeper = Doorkeeper(cast("IAddress", addr))
+    def buildProtocol(self, addr: IAddress | None) -> Doorkeeper | None:  # type: ignore[override]
+        """Make the doorkeeper of one connection; with too many strangers there it is closed at once."""
+        pause = self.guard.accepted()
+        if pause and not self._is_resting:
+            self._rest(pause)
+        if not self.guard.enter(addr):
+            return None
+        doorkeeper = Doorkeeper(cast("IAddress", addr), Stranger(self.guard, addr))
         doorkeeper.factory = self
         return doorkeeper
+
+    def _rest(self, seconds: float) -> None:
+        """Accept no connections for a while: they wait in the operating system's queue."""
+        self._is_resting = True
+        for port in self._ports:
+            port.stopReading()
+        self.clock.callLater(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_resting = False
+        for port in self._ports:
+            if port.connected:
+                port.startReading()
 
     def abort_all(self) -> None:
         """Cut what is still open: the relay stops."""

@@ -30,6 +30,7 @@ from makima_relay.exits import end_well_on_signals, exit_with, stop
 from makima_relay.health import Health
 from makima_relay.housekeeping import Housekeeper
 from makima_relay.indexing import Indexer
+from makima_relay.limits.guard import Guard
 from makima_relay.listener import Listener
 from makima_relay.readiness import Readiness
 from makima_relay.recollection import Recollection
@@ -107,10 +108,12 @@ class RelayService(Service):
         relay = Relay(from_settings.policy(settings), snapshot, self._redact)
         self._engine = engine = Engine(relay, self._store, self._clock, self._broken)
         admission = Admission(settings.api_key, relay.keys)
-        self._daemons = DaemonFactory(engine, admission, from_settings.downstream_options(settings), self._reactor)
+        guard = Guard(from_settings.limits(settings), self._clock.monotonic, engine.turned_away)
+        options = from_settings.downstream_options(settings)
+        self._daemons = DaemonFactory(engine, admission, options, self._reactor, guard)
         self._upstream = upstream = self._make_upstream(engine)
         health = Health(engine, self._store, self._clock)
-        access = Access(settings.admin_token, health.only_loopback, Sessions(self._clock))
+        access = Access(settings.admin_token, health.only_loopback, Sessions(self._clock), guard)
         api = Api(
             engine=engine,
             upstream=upstream,
@@ -121,11 +124,14 @@ class RelayService(Service):
             agent_name=self._agent_name,
             redact=self._redact,
         )
-        site = make_site(api.app.resource())
-        self._listener = Listener(self._daemons, site, self._reactor, settings.auth_timeout)
+        site = make_site(api.app.resource(), settings.max_header_size, settings.auth_timeout, self._reactor)
+        self._listener = Listener(
+            self._daemons, site, self._reactor, settings.auth_timeout, guard, settings.max_header_size
+        )
         yield engine.start()
         yield self._open_ports(self._listener)
         health.opened(self._ports)
+        self._listener.opened(self._ports)
         self._rounds = [
             Housekeeper(self._store, self._clock, settings.task_retention, relay.connected_ids),
             Recollection(self._store, relay, self._clock),

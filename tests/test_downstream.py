@@ -61,6 +61,8 @@ class JoinTests(DownstreamTestCase):
         for headers in ({"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {KEY}"}, {"X-Makima-API-Key": ""}):
             peer = self.connect(headers=headers)
             peer.send("authenticate", hostname="h")
+            # Each further failure is answered later.
+            self.reactor.advance(0.5)
             self.assert_sent_away(peer, 4401, "unauthorized")
 
     def test_all_that_the_relay_says_is_spelled_as_the_daemon_spells(self) -> None:

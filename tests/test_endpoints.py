@@ -120,7 +120,7 @@ class EndpointTests(TestCase):
         page.isLeaf = True
         site = Site(page)
         site.noisy = False
-        self.listener = Listener(self.daemons, site, reactor, 10.0)
+        self.listener = Listener(self.daemons, site, reactor, 10.0, self.daemons.guard)
 
     @inlineCallbacks
     def listen(self, text: str) -> Any:

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from makima_relay.limits.guard import Guard, Limits
 from makima_relay.listener import Listener
 from tests.fakes import elapse
 from tests.frames import TEXT, encode_frame, upgrade_request
@@ -97,7 +98,8 @@ class ListenerTestCase(SynchronousTestCase):
         """Make it."""
         self.reactor = Clock()
         self.daemons, self.http = RecordingFactory(), RecordingFactory()
-        self.listener = Listener(self.daemons, self.http, self.reactor, 10.0)
+        self.guard = Guard(Limits(), self.reactor.seconds, lambda *_: None)
+        self.listener = Listener(self.daemons, self.http, self.reactor, 10.0, self.guard)
 
     def connect(self) -> Peer:
         """Open a connection."""

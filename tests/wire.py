@@ -98,10 +98,12 @@ class Peer:
     :ivar frames: all frames that came, except those that were taken.
     """
 
-    def __init__(self, reactor: Clock, protocol: IProtocol, *, masks: bool) -> None:
+    def __init__(self, reactor: Clock, protocol: IProtocol, *, masks: bool, address: IAddress | None = None) -> None:
         self.reactor = reactor
         self.protocol = protocol
         self.transport = MemoryTransport(reactor, protocol)
+        if address is not None:
+            self.transport.peerAddr = address
         self._masks = masks
         self._unparsed = b""
         self._frames: list[Frame] = []

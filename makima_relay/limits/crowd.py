@@ -22,7 +22,7 @@ class Crowd:
     def enter(self, origin: str | None) -> bool:
         """Let one more in, if there is room.
 
-        :param origin: see :func:`makima_relay.limits.origins.origin_of`.
+        :param origin: see :func:`makima_relay.limits.addresses.origin_of`.
         :return: whether there was; only then it has to :meth:`leave`.
         """
         here = 0 if origin is None else self._by_origin.get(origin, 0)

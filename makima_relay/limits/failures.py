@@ -31,7 +31,7 @@ class Failures:
     def failed(self, origin: str | None, now: float) -> float:
         """Note a failure.
 
-        :param origin: see :func:`makima_relay.limits.origins.origin_of`; this machine itself is never refused.
+        :param origin: see :func:`makima_relay.limits.addresses.origin_of`; this machine itself is never refused.
         :param now: monotonic seconds.
         :return: how long the answer is to wait, in seconds.
         """

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IAddress, IListeningPort
 
 from makima_relay.admission import Admission
 from makima_relay.endpoints import StartError, server_endpoint
+from makima_relay.limits.guard import Guard, Limits
 from makima_relay.listener import Listener
 from makima_relay.origin import is_loopback
 from makima_relay.sandbox import DEFAULT_KEY, SandboxError
@@ -37,7 +38,7 @@ async def serve(reactor: Any, listen: str, key: str | None, say: Callable[[str],
     server = SandboxServer(say)
     api = SandboxApi(server, Access(None, lambda: True))
     peers = PeerFactory(server, Admission(key or DEFAULT_KEY), reactor)
-    listener = Listener(peers, make_site(api.app.resource()), reactor, _HEAD_TIMEOUT)
+    listener = Listener(peers, make_site(api.app.resource()), reactor, _HEAD_TIMEOUT, _unlimited(reactor))
     port = await _open_port(reactor, listen, listener)
     try:
         if not is_local(port.getHost()):
@@ -69,6 +70,12 @@ def _access_from_elsewhere(key: str | None) -> Access:
     if key is None:
         raise SandboxError("--listen: others could have commands run; set MAKIMA_API_KEY, or listen on 127.0.0.1")
     return Access(key, lambda: False)
+
+
+def _unlimited(reactor: Any) -> Guard:
+    """Stand-ins turn away nobody, as far as can be."""
+    limits = Limits(strangers=1 << 30, strangers_per_address=1 << 30, accepts=0, failures=0, messages=0, traffic=0)
+    return Guard(limits, reactor.seconds, lambda *_: None)
 
 
 def is_local(address: IAddress) -> bool:

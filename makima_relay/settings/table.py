@@ -50,6 +50,14 @@ class Settings:
     max_message_size: int = 16 << 20
     max_daemons: int = 10_000
     outbox_limit: int = 1 << 30
+    max_header_size: int = 16 << 10
+    max_strangers: int = 2_000
+    max_strangers_per_address: int = 200
+    max_accepts: int = 2_000
+    max_failures: int = 10
+    failure_refusal: float = 60.0
+    max_daemon_messages: int = 50_000
+    max_daemon_traffic: int = 256 << 20
     max_pending_tasks: int = 200_000
     max_waiting_commands: int = 1_000
     max_waiting_size: int = 1 << 30
@@ -163,6 +171,14 @@ SETTINGS: tuple[Setting, ...] = (
         "1GiB",
         "reports that the server may not have; above it daemons are not read",
     ),
+    Setting("max-header-size", values.SIZE, "16KiB", "the longest head of a request"),
+    Setting("max-strangers", values.COUNT, "2000", "open connections that have not authenticated; HTTP never does"),
+    Setting("max-strangers-per-address", values.COUNT, "200", "of them from one address of another machine"),
+    Setting("max-accepts", values.COUNT_OR_NONE, "2000", "connections that are accepted in a second"),
+    Setting("max-failures", values.COUNT_OR_NONE, "10", "failed authentications in a row before an address is refused"),
+    Setting("failure-refusal", values.SECONDS, "60", "for which it is refused then"),
+    Setting("max-daemon-messages", values.COUNT_OR_NONE, "50000", "messages that are read of one daemon in a second"),
+    Setting("max-daemon-traffic", values.SIZE_OR_NONE, "256MiB", "bytes that are read of one daemon in a second"),
     Setting("max-pending-tasks", values.COUNT, "200000", "tasks that may be pending; above it new ones are refused"),
     Setting("max-waiting-commands", values.COUNT, "1000", "commands that may wait for one task's daemon"),
     Setting("max-waiting-size", values.SIZE, "1GiB", "messages of the server's that may wait for daemons, in all"),

@@ -80,6 +80,10 @@ def _size(text: str) -> int:
     return int(match[1]) * _UNITS[match[2].lower()]
 
 
+def _size_or_zero(text: str) -> int:
+    return 0 if text == "0" else _size(text)
+
+
 def _flag(text: str) -> bool:
     if text.lower() not in _ON | _OFF:
         raise ValueError(text)
@@ -130,5 +134,7 @@ SECONDS: Final = Kind(_seconds, "a number of seconds above 0")
 DURATION: Final = Kind(_duration, "seconds above 0, or with s, m, h, d")
 COUNT: Final = Kind(_count, "a whole number above 0")
 COUNT_OR_NO_END: Final = Kind(_count_or_zero, "a whole number, 0 for no end")
+COUNT_OR_NONE: Final = Kind(_count_or_zero, "a whole number, 0 for no limit")
+SIZE_OR_NONE: Final = Kind(_size_or_zero, "bytes, or with KiB, MiB, GiB; 0 for no limit")
 SIZE: Final = Kind(_size, "bytes above 0, or with KiB, MiB, GiB")
 FLAG: Final = Kind(_flag, "1, on, true, yes or 0, off, false, no")

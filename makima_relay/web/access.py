@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hmac
+import math
 from collections.abc import Callable
 
 import attrs
 from twisted.web.iweb import IRequest
 
+from makima_relay.core.rejections import Rejection
+from makima_relay.limits.guard import Guard
 from makima_relay.origin import is_foreign, names_loopback
 from makima_relay.web.problems import ProblemError
 from makima_relay.web.sessions import Sessions
@@ -32,11 +35,13 @@ class Access:
     :ivar token: what they must present; none leaves the routes open on loopback.
     :ivar only_loopback: whether every listening endpoint is on a loopback interface.
     :ivar sessions: who has signed in with a browser; none where nobody can.
+    :ivar guard: remembers who guesses at tokens; none where anybody may.
     """
 
     token: str | None = attrs.field(repr=False)
     only_loopback: Callable[[], bool]
     sessions: Sessions | None = attrs.field(default=None, repr=False)
+    guard: Guard | None = attrs.field(default=None, repr=False)
 
     def change_token(self, token: str) -> None:
         """Take another token from now on, and no more the one before; whoever is signed in has to do it again."""
@@ -63,10 +68,37 @@ class Access:
             if request.method not in _SAFE_METHODS and request.getHeader(b"origin") is None:
                 raise ProblemError(403, "with the cookie of a browser this needs an Origin")
             return
-        scheme, _, presented = (request.getHeader(b"authorization") or b"").partition(b" ")
-        # Both are compared, so that the time tells nothing about the scheme either.
-        if not hmac.compare_digest(presented.strip(), token.encode()) or scheme.lower() != b"bearer":
+        credentials = request.getHeader(b"authorization")
+        if credentials is None:
             raise _no_token()
+        scheme, _, presented = credentials.partition(b" ")
+        self._compare(request, presented.strip(), token)
+        if scheme.lower() != b"bearer":
+            raise _no_token()
+
+    def _compare(self, request: IRequest, presented: bytes, token: str) -> None:
+        """Compare what was presented with the token; who is wrong too often is not told any more.
+
+        :raises ProblemError: 401, 429.
+        """
+        self.refuse_guesser(request)
+        if not hmac.compare_digest(presented, token.encode()):
+            if self.guard is not None:
+                self.guard.failed(request.getClientAddress())
+                self.guard.turned_away(Rejection.UNAUTHORIZED, "a wrong admin token", request.getClientAddress())
+            raise _no_token()
+        if self.guard is not None:
+            self.guard.succeeded(request.getClientAddress())
+
+    def refuse_guesser(self, request: IRequest) -> None:
+        """Refuse whoever has failed to authenticate too often.
+
+        :raises ProblemError: 429.
+        """
+        wait = 0.0 if self.guard is None else self.guard.refused_for(request.getClientAddress())
+        if wait:
+            headers = {"Retry-After": str(math.ceil(wait))}
+            raise ProblemError(429, "too many failed authentications from this address", headers)
 
     @property
     def wants_sign_in(self) -> bool:
@@ -85,8 +117,7 @@ class Access:
         refuse_foreign(request)
         if self.token is None or self.sessions is None:
             raise ProblemError(404, f"there is nothing to sign in to: {TOKEN_VARIABLE} is not set")
-        if not hmac.compare_digest(presented.encode("utf-8", "surrogatepass"), self.token.encode()):
-            raise _no_token()
+        self._compare(request, presented.encode("utf-8", "surrogatepass"), self.token)
         self.sessions.begin(request)
 
     def sign_out(self, request: IRequest) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Any, Final, cast
 from urllib.parse import quote, unquote_to_bytes
 
-from twisted.internet.interfaces import ITransport
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITransport
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
@@ -27,6 +29,45 @@ _HEADERS: Final = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
+
+
+class BoundedChannel(http.HTTPChannel):
+    """A connection whose requests may be neither long nor slow.
+
+    :param longest_head: bytes that the head of a request may have.
+    :param patience: seconds that a request may take to arrive, from its first byte to its last.
+    """
+
+    def __init__(self, longest_head: int, patience: float) -> None:
+        super().__init__()
+        self.totalHeadersSize = self.MAX_LENGTH = longest_head
+        self._patience = patience
+        self._deadline: IDelayedCall | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take a part of a request."""
+        if self._deadline is None and not self._handlingRequest:
+            self._deadline = self.callLater(self._patience, self._overdue)
+        super().dataReceived(data)
+
+    def allContentReceived(self) -> None:
+        """The request is all there."""
+        self._stop_deadline()
+        super().allContentReceived()
+
+    def _overdue(self) -> None:
+        self._deadline = None
+        cast("Any", self.transport).abortConnection()
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        self._stop_deadline()
+        super().connectionLost(reason)
 
 
 class BoundedRequest(Request):
@@ -92,6 +133,16 @@ class RelaySite(Site):
         """Say nothing: the log tells what happens to connections, and a line per request is for a proxy in front."""
 
 
-def make_site(resource: IResource) -> Site:
-    """Make the HTTP server of a resource."""
-    return RelaySite(resource, requestFactory=BoundedRequest, timeout=_IDLE_TIMEOUT)
+def make_site(
+    resource: IResource, longest_head: int = 16 << 10, patience: float = 10.0, reactor: IReactorTime | None = None
+) -> Site:
+    """Make the HTTP server of a resource.
+
+    :param longest_head: bytes that the head of a request may have.
+    :param patience: seconds that a request may take to arrive.
+    :param reactor: the clock; the process's own if none is given.
+    """
+    site = RelaySite(resource, requestFactory=BoundedRequest, timeout=_IDLE_TIMEOUT, reactor=reactor)
+    # Twisted would put a chooser between HTTP/1.1 and HTTP/2 here; the latter is not spoken.
+    cast("Any", site).protocol = lambda: BoundedChannel(longest_head, patience)
+    return site

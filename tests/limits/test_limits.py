@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
+from makima_relay.limits.addresses import origin_of
 from makima_relay.limits.bucket import TokenBucket
 from makima_relay.limits.crowd import Crowd
 from makima_relay.limits.failures import FIRST_DELAY, LONGEST_DELAY, MOST_ORIGINS, Failures
-from makima_relay.limits.origins import origin_of
 from tests.core.builders import examples
 
 ORIGINS = st.sampled_from([None, "a", "b", "c"])
