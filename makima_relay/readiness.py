@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
@@ -81,6 +82,15 @@ class Readiness:
         patience = self._supervisor.patience
         if patience is not None:
             self._every(patience / 2, self._live, engine, patience / 2)
+
+    def reloading(self) -> None:
+        """Settings are being read again."""
+        # systemd compares it with its own clock, to know which of several reloads this one answers.
+        self._supervisor.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def reloaded(self) -> None:
+        """They have been read."""
+        self._supervisor.tell("READY=1")
 
     def stopping(self) -> None:
         """The relay stops."""

@@ -195,7 +195,9 @@ class RelayService(Service):
 
     def _hung_up(self) -> None:
         if self._reload is not None and self.running:
+            self._readiness.reloading()
             self._reload()
+            self._readiness.reloaded()
 
     # ------------------------------------------------------------------------------------------------ starting fails
 

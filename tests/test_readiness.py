@@ -147,6 +147,15 @@ class ReadinessTests(RelayTestCase):
         self.assertGreaterEqual(heard.count("WATCHDOG=1"), (self.reactor.seconds() - begin) // 3)
         self.assertIn("STATUS=server: idle; daemons: 0; the database cannot be written", heard)
 
+    def test_a_reload_is_told_before_and_after(self) -> None:
+        """With the time, by which systemd knows which of several it was."""
+        readiness = Readiness(self.supervisor, self.clock)
+        readiness.reloading()
+        readiness.reloaded()
+        before, after = self.listening.heard()
+        self.assertRegex(before, r"^RELOADING=1\nMONOTONIC_USEC=[0-9]+$")
+        self.assertEqual(after, "READY=1")
+
     def test_the_end_is_told_and_is_the_last(self) -> None:
         """No timer is left, also when the relay never became ready."""
         others = set(self.reactor.getDelayedCalls())
