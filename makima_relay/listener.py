@@ -14,11 +14,13 @@ from twisted.internet.interfaces import (
     IListeningPort,
     IProtocol,
     IProtocolFactory,
+    IProtocolNegotiationFactory,
     IReactorTime,
     ITransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from makima_relay.alarms import Alarm, Alarms
 from makima_relay.limits.guard import Guard
@@ -123,6 +125,7 @@ def _header(line: bytes) -> tuple[bytes, bytes, bytes]:
     return line.partition(b":")
 
 
+@implementer(IProtocolNegotiationFactory)
 class Listener(Factory):
     """Makes a doorkeeper for each connection.
 
@@ -154,6 +157,10 @@ class Listener(Factory):
         self.connections: set[Doorkeeper] = set()
         self._ports: Sequence[Any] = ()
         self._is_resting = False
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What is spoken under TLS: clients that could speak others too are told (RFC 7301)."""
+        return [b"http/1.1"]
 
     def opened(self, ports: Sequence[IListeningPort]) -> None:
         """Learn from which ports connections come."""

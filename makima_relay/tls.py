@@ -9,7 +9,11 @@ from typing import Any, Final
 
 import attrs
 from OpenSSL import SSL, crypto
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLContextFactory
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLContextFactory,
+    IOpenSSLServerConnectionCreator,
+)
 from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
@@ -90,7 +94,7 @@ class CertificateFiles:
             raise TLSFilesError(f"{str(self.key)!r} has no private key without a passphrase, in PEM") from None
 
 
-@implementer(IOpenSSLContextFactory)
+@implementer(IOpenSSLServerConnectionCreator, IOpenSSLContextFactory)
 class ServingCertificate:
     """The certificate that the relay shows to daemons and HTTP clients.
 
@@ -104,8 +108,16 @@ class ServingCertificate:
         self._options = files.load()
 
     def getContext(self) -> SSL.Context:
-        """What the next handshake goes by."""
+        """What the next handshake goes by; Twisted asks for it before it listens."""
         return self._options.getContext()
+
+    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """Make the TLS connection of a client.
+
+        Only what is made here knows its protocol, which Twisted has to find when the client offers some (RFC 7301), as
+        all browsers do.
+        """
+        return self._options.serverConnectionForTLS(tlsProtocol)
 
     def read_again(self) -> bool:
         """Take what is in the files now, if all of it can be used.

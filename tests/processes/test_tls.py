@@ -88,3 +88,23 @@ class DownstreamTests(ProcessTestCase):
         with connect(f"wss://localhost:{port}/ws/daemon", ssl=context) as daemon:
             say(daemon, type="authenticate", apiKey=KEY, hostname="worker")
             self.assertEqual(json.loads(daemon.recv(PATIENCE))["type"], "authenticated")
+
+    def test_clients_that_could_speak_something_else_are_told_what_is_spoken(self) -> None:
+        """As browsers and curl do (RFC 7301)."""
+        certificate, key = make_certificate(self.directory, "localhost")
+        endpoint = f"ssl:0:interface=127.0.0.1:privateKey={key.absolute()}:certKey={certificate.absolute()}"
+        port = self.start("--listen", endpoint).port()
+        context = ssl.create_default_context(cafile=certificate)
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        address = ("127.0.0.1", port)
+        with (
+            socket.create_connection(address, PATIENCE) as clear,
+            context.wrap_socket(clear, server_hostname="localhost") as connection,
+        ):
+            self.assertEqual(connection.selected_alpn_protocol(), "http/1.1")
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            answer = b"".join(iter(lambda: connection.recv(4096), b""))
+        self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer)
+        with connect(f"wss://localhost:{port}/ws/daemon", ssl=context) as daemon:
+            say(daemon, type="authenticate", apiKey=KEY, hostname="worker")
+            self.assertEqual(json.loads(daemon.recv(PATIENCE))["type"], "authenticated")
