@@ -83,6 +83,8 @@ class Admission:
         key = self._keys.find(presented) if self._keys.ever_made else None
         if key is not None and self._keys.is_others(hello.machine_id, key.name):
             return _refusal(case, "unauthorized", "this machineId belongs to another key", CLOSE_UNAUTHORIZED)
+        if key is not None and not self._keys.has_room(hello.machine_id, key.name):
+            return _refusal(case, "unauthorized", "this key has as many machines as it may", CLOSE_UNAUTHORIZED)
         return Welcome(hello, key)
 
     def _is_good(self, presented: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.admission import Admission, Refusal, Welcome
-from makima_relay.core.keys import DaemonKey, DaemonKeys, digest_of
+from makima_relay.core.keys import MOST_MACHINES, DaemonKey, DaemonKeys, digest_of
 from makima_relay.core.messages import Hello
 from makima_relay.core.spelling import WireCase
 
@@ -83,6 +83,16 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual(decided(admission, "of-b", "n"), b)
         keys.revoke("a")
         self.assertEqual(decided(admission, "of-b", "m"), b)
+
+    def test_a_key_has_not_endlessly_many_machines(self) -> None:
+        """Those that it has may go on."""
+        keys = DaemonKeys()
+        admission = Admission(KEY, keys)
+        key = keys.make("a", digest_of("of-a"), 0.0)
+        for number in range(MOST_MACHINES):
+            keys.claim(f"m{number}", "a")
+        self.assertEqual(decided(admission, "of-a", "m5"), key)
+        self.assertEqual(decided(admission, "of-a", "one-more"), 4401)
 
     def test_the_key_may_come_with_the_upgrade_request(self) -> None:
         """Where the message has none, or null."""

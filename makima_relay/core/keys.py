@@ -16,6 +16,8 @@ import msgspec
 #: What a key's name looks like (``http-api.md``, *Shapes*).
 KEY_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 KEY_NAME_TAKES: Final = "1 to 64 characters of A-Z, a-z, 0-9, dot, underscore and hyphen"
+#: Machines that may belong to one name.
+MOST_MACHINES: Final = 100_000
 
 
 class KeyNameTakenError(Exception):
@@ -115,6 +117,10 @@ class DaemonKeys:
     def is_others(self, machine_id: str, name: str) -> bool:
         """Whether a machine belongs to another name than this."""
         return self._owners.get(machine_id, name) != name
+
+    def has_room(self, machine_id: str, name: str) -> bool:
+        """Whether a machine belongs to a name already, or may come to: else one key could make up more and more."""
+        return machine_id in self._owners or len(self._names[name].machines) < MOST_MACHINES
 
     def make(self, name: str, digest: bytes, wall: float) -> DaemonKey:
         """Add the first key of a name.
