@@ -65,14 +65,21 @@ class Members:
     def text(self, *spellings: str) -> str | None:
         """Free text to show: never a reason to refuse a message, so what is no string is shown as it stands there."""
         for spelling in spellings:
-            try:
-                value = self.value(spelling)
-            except InvalidMessageError:
-                value = bytes(self._raw[spelling]).decode("utf-8", "replace")
-            if value is not None:
-                text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            text = self._shown(spelling)
+            if text is not None:
                 return text[:LONGEST_TEXT].encode("utf-8", "replace").decode()
         return None
+
+    def _shown(self, spelling: str) -> str | None:
+        try:
+            value = self.value(spelling)
+            if value is None or isinstance(value, str):
+                return value
+            return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        except (InvalidMessageError, RecursionError):
+            # What can just be decoded may be nested too deep to be written again.
+            raw = self._raw[spelling]
+            return bytes(raw).decode("utf-8", "replace") if isinstance(raw, msgspec.Raw) else "nested too deep"
 
     def name(self, *spellings: str) -> str | None:
         """A string of 1-255 characters, if there is one."""

@@ -100,6 +100,18 @@ class EnvelopeTests(RefusingTestCase):
         for deep in (b"[" * 100_000 + b"]" * 100_000, b"[" * 100_000, b'{"a":' * 100_000):
             self.assertRefused(b'{"type":"x","deep":' + deep + b"}", "valid JSON")
 
+    def test_deep_nesting_where_free_text_is_wanted_is_no_crash(self) -> None:
+        """What can just be decoded may be too deep to be written as text; how deep that is depends on who asks."""
+        for depth in range(940, 1_000):
+            for inner in (b"1", b'"\\ud800"'):
+                deep = b"[" * depth + inner + b"]" * depth
+                try:
+                    report = read_report(b'{"type":"taskComplete","taskId":"t1","success":false,"error":' + deep + b"}")
+                except InvalidMessageError as refusal:
+                    self.assertIn("valid JSON", str(refusal))
+                else:
+                    self.assertIn(getattr(report, "error", "")[:7], ("[" * 7, "nested "))
+
     def test_deep_nesting_where_the_relay_looks_is_refused(self) -> None:
         """Members that matter are refused likewise."""
         deep = b"[" * 100_000 + b"]" * 100_000
