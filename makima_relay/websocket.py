@@ -29,6 +29,7 @@ from zope.interface import implementer
 from makima_relay.alarms import Alarm, Alarms
 from makima_relay.core.journal import printable
 from makima_relay.frames import FastFrames
+from makima_relay.pieces import CompactPieces
 from makima_relay.tls import describe_tls
 
 CLOSE_NORMAL: Final = 1000
@@ -75,7 +76,7 @@ def unsent(transport: Any) -> int:
     return int(len(socket.dataBuffer) - socket.offset + socket._tempDataLen)  # noqa: SLF001
 
 
-class WebSocketEnd(FastFrames):
+class WebSocketEnd(FastFrames, CompactPieces):
     """Mixed into Autobahn's protocol classes, before them.
 
     :cvar keepalive: seconds between pings, and for a pong; pings start with :meth:`keep_alive`.
