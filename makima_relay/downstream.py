@@ -36,6 +36,8 @@ from makima_relay.websocket import (
 #: Bytes that may wait in the transport before a daemon counts as slow. So much is also read of each at a time, of very
 #: many together not much more than the second, if that leaves them the third: or one turn of the reactor would be long.
 _BUFFER_SIZE, _READ_TOGETHER, _SMALLEST_BUFFER = 64 << 10, 2 << 20, 4 << 10
+#: Bytes that the first message may have: what anybody may send should not take the memory that daemons may fill.
+LONGEST_HELLO = 64 << 10
 #: Bytes that may wait then, beyond one message.
 BACKED_UP_LIMIT = 16 << 20
 
@@ -84,6 +86,7 @@ class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: i
         """Wait for the first message, if there is room for one more."""
         factory = self.factory
         factory.open.add(self)
+        self.maxFramePayloadSize = self.maxMessagePayloadSize = min(LONGEST_HELLO, factory.options.max_message_size)
         if len(factory.open) > factory.options.max_daemons:
             self._refuse(factory.overloaded)
             return
@@ -164,6 +167,7 @@ class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: i
         stranger, self.stranger = self.stranger, None
         if stranger is not None:
             stranger.known()
+        del self.maxFramePayloadSize, self.maxMessagePayloadSize  # now the class's count
         self._throttle = Throttle(self.factory.guard.limits, self.factory.now())
 
     def _refuse_later(self, refusal: Refusal) -> None:

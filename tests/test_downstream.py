@@ -10,7 +10,7 @@ from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.core.fleet import daemon_id_of
-from makima_relay.downstream import shown_address
+from makima_relay.downstream import LONGEST_HELLO, shown_address
 from tests.fakes import HandStore, elapse, unavailable
 from tests.frames import BINARY, CLOSE, PING, TEXT, encode_frame, upgrade_request
 from tests.relay_case import KEY, RelayTestCase
@@ -203,6 +203,22 @@ class RefusalTests(DownstreamTestCase):
         peer.deliver(bytes([TEXT, 0x80 | 126, 2, 88, 0, 0, 0, 0]) + b"x" * 600)
         peer.deliver(bytes([0x80, 0x80 | 126, 2, 88, 0, 0, 0, 0]) + b"x" * 600)
         self.assertEqual([frame.close_code for frame in peer.take()], [1009])
+
+    def test_a_first_message_may_have_64_kib(self) -> None:
+        """Whoever has not authenticated yet cannot have more of it kept: 1009."""
+        for size, code in ((LONGEST_HELLO, None), (LONGEST_HELLO + 1, 1009)):
+            hello = json.dumps(HELLO | {"type": "authenticate"}).encode()[:-1] + b',"x":"'
+            hello += b"x" * (size - len(hello) - 2) + b'"}'
+            for compression in (False, True):
+                self.make_daemons(compression=compression)
+                peer = self.connect()
+                peer.deliver(encode_frame(TEXT, hello[:100], masked=True, final=False))
+                peer.deliver(encode_frame(0, hello[100:], masked=True))
+                (answer, *_) = peer.take()
+                self.assertEqual(None if answer.opcode == TEXT else answer.close_code, code, size)
+        daemon = self.join("later")
+        daemon.send_text(b'{"type":"log","x":"' + b"x" * (1 << 20) + b'"}')
+        self.assertEqual(self.engine.relay.reports_waiting, 1)
 
     def test_text_that_is_no_utf8_is_closed_with_1007(self) -> None:
         """1007: such a message must not get to the server."""
