@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet.defer import Deferred
@@ -11,6 +11,10 @@ from makima_relay.clock import Clock
 from makima_relay.connector_options import ConnectorOptions
 from makima_relay.thrift import configured
 from makima_relay.websocket import CLOSE_UNSUPPORTED, WebSocketEnd, protocol_options
+
+#: Bytes that the head of the server's answer to the upgrade request may have.
+LONGEST_HEAD: Final = 64 << 10
+_END_OF_HEAD: Final = b"\r\n\r\n"
 
 
 class LinkOwner(Protocol):
@@ -53,11 +57,18 @@ class ServerProtocol(WebSocketEnd, WebSocketClientProtocol):  # type: ignore[mis
 
     def processHandshake(self) -> None:
         """Read the server's answer to the upgrade request; one that is no HTTP at all is a failed attempt."""
+        if self.data.find(_END_OF_HEAD, 0, LONGEST_HEAD) < 0:
+            if len(self.data) >= LONGEST_HEAD:
+                self._give_up("the server's answer to the upgrade request is too long")
+            return
         try:
             super().processHandshake()
         except (ValueError, IndexError, KeyError):
-            self.lost_because = "the server's answer to the upgrade request is no HTTP"
-            self.drop()
+            self._give_up("the server's answer to the upgrade request is no HTTP")
+
+    def _give_up(self, reason: str) -> None:
+        self.lost_because = reason
+        self.drop()
 
     def pong_received(self, payload: bytes) -> None:
         """A pong came."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from makima_relay.connector import ConnectorState
+from makima_relay.server_link import LONGEST_HEAD
 from tests.connector_case import HELLO, ConnectorTestCase
 from tests.fakes import EPOCH, elapse
 from tests.frames import BINARY, CLOSE, PING, PONG, TEXT, Frame, encode_frame, header_of
@@ -103,6 +104,18 @@ class FailureTests(ConnectorTestCase):
         peer = self.endpoint.attempts[0].accept()
         peer.deliver(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
         self.assert_failed("403")
+
+    def test_an_answer_to_the_upgrade_without_end_is_a_failed_attempt(self) -> None:
+        """It is not kept until the time is over; one that is long in pieces, or in one, is no different."""
+        for pieces in ([b"X: " + b"x" * 1_000 + b"\r\n"] * 66, [b"x" * LONGEST_HEAD + b"\r\n\r\n"]):
+            self.connector.connect()
+            peer = self.endpoint.attempts[-1].accept()
+            peer.deliver(b"HTTP/1.1 101 Switching Protocols\r\n")
+            for piece in pieces:
+                self.assertFalse(peer.lost)
+                peer.deliver(piece)
+            self.assertTrue(peer.lost)
+            self.assert_failed("too long")
 
     def test_an_unanswered_upgrade_is_a_failed_attempt(self) -> None:
         """The connection is cut after 10 s."""
