@@ -20,12 +20,15 @@ from makima_relay.core.members import InvalidMessageError
 from makima_relay.core.messages import read_command
 from makima_relay.engine import Engine
 from makima_relay.server_link import ServerProtocol
+from makima_relay.websocket import unsent
 
 #: Reports wait at most this long, or until there are this many bytes of them, for the ping that asks for their proof.
 PROOF_DELAY: Final = 0.05
 PROOF_SIZE: Final = 256 << 10
 #: Bytes that may wait in the transport before the server counts as slow: enough that it never waits for the relay.
 _BUFFER_SIZE: Final = 1 << 20
+#: Bytes that may wait then, beyond one message.
+_BACKED_UP_LIMIT: Final = 16 << 20
 _PROOF: Final = b"read up to "
 
 
@@ -59,8 +62,8 @@ class Upstream:
         self._link: ServerProtocol | None = None
         self._heartbeat_timer: IDelayedCall | None = None
         self._proof_timer: IDelayedCall | None = None
-        self._last_sent = 0
-        self._unproven = 0
+        self._last_sent = self._unproven = self._answered = 0
+        self._most_unsent = options.max_message_size + _BACKED_UP_LIMIT
 
     @property
     def live(self) -> bool:
@@ -80,6 +83,17 @@ class Upstream:
             self.send_reports((payload,), number)
         elif self._link is not None:
             self._link.send_text(payload)
+            self._answered += len(payload)
+            if self._answered > self._most_unsent:
+                self._drop_if_backed_up(self._link)
+
+    def _drop_if_backed_up(self, link: ServerProtocol) -> None:
+        """Drop a server that asks for ever and takes no answer; only reports can wait for it outside of the memory."""
+        # So much was sent since it was last looked; what waits may be less.
+        self._answered = unsent(link.transport)
+        if self._answered > self._most_unsent:
+            link.lost_because = "it does not take what it is sent"
+            link.drop()
 
     def send_reports(self, payloads: Sequence[bytes], number: int) -> None:
         """See :meth:`makima_relay.ports.UpstreamLink.send_reports`."""
@@ -121,7 +135,7 @@ class Upstream:
         self._link = link
         self.daemon_id = daemon_id
         # Only what this connection was sent can be proven on it.
-        self._last_sent = self._unproven = 0
+        self._last_sent = self._unproven = self._answered = 0
         link.set_buffer(_BUFFER_SIZE)
         link.report_congestion(self._engine.upstream_congested, self._engine.upstream_drained)
         self._engine.upstream_ready(self, self.url, daemon_id)

@@ -6,7 +6,7 @@ from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import Policy
 from makima_relay.links import MOST_WAITING
 from tests.fakes import EPOCH, HandStore, elapse, unavailable
-from tests.frames import CLOSE, PING, PONG, TEXT
+from tests.frames import CLOSE, PING, PONG, TEXT, encode_frame
 from tests.relay_case import KEY, RelayTestCase, only
 from tests.wire import Peer, ServerPeer
 
@@ -100,6 +100,20 @@ class MessageTests(RelayTestCase):
             self.assertEqual((answer["type"], answer["code"]), ("error", "invalid_message"), payload)
         self.assertEqual(len(self.journal("invalid_message")), 6)
         self.assertTrue(self.upstream.live)
+
+    def test_a_server_that_takes_no_answers_is_dropped_before_they_fill_the_memory(self) -> None:
+        """It may send what is to be answered for ever; one that takes them may do so."""
+        self.upstream._most_unsent = 20_000
+        asked = encode_frame(TEXT, b"{}", masked=False) * 100
+        for _ in range(10):
+            self.server.deliver(asked)
+            self.assertEqual(len(self.server.take()), 100)
+        self.assertTrue(self.upstream.live)
+        for _ in range(10):
+            self.server.deliver(asked)
+        self.assertFalse(self.upstream.live)
+        self.assertLess(len(self.server.transport.value()), 40_000)
+        self.assertIn("does not take what it is sent", self.journal("upstream_disconnected")[0].detail)
 
     def test_an_error_of_the_server_is_logged_without_secrets(self) -> None:
         """A server may quote the key that it does not like."""
