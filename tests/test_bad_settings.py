@@ -95,6 +95,15 @@ class SecretTests(SettingsTestCase):
         settings = self.load({"api-key": "from-option", "admin-token": "from-option"})
         self.assertEqual((settings.api_key, settings.admin_token), (REQUIRED["MAKIMA_API_KEY"], None))
 
+    def test_a_name_that_no_file_can_have_is_refused(self) -> None:
+        """The environment cannot hold a NUL, but a file of variables can."""
+        env_file = Path(self.mktemp())
+        for variable in ("MAKIMA_RELAY_ADMIN_TOKEN_FILE", "MAKIMA_RELAY_DATABASE", "MAKIMA_RELAY_UPSTREAM_CA"):
+            env_file.write_text(f"{variable}=a\0b\n", encoding="utf-8")
+            said = self.refused({"env-file": str(env_file)}, REQUIRED)
+            self.assertIn(f"{variable}: 'a\\x00b' is not allowed", said)
+        self.assertIn("--env-file: ", self.refused({"env-file": "x" * 5_000}, REQUIRED))
+
     def test_a_variable_and_its_file_both_set_are_refused(self) -> None:
         """The relay does not guess which is meant."""
         for variable in SECRETS.values():

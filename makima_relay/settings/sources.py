@@ -112,6 +112,8 @@ def _path_of_secret(file: str, variable: str) -> Path:
         path: Path = values.FILE.read(file)
     except RuntimeError as error:  # the home directory of nobody
         raise SettingsError(f"{variable}: {file!r} cannot be read: {reason(error)}") from None
+    except ValueError:
+        raise SettingsError(f"{variable}: {file!r} is not allowed; it takes {values.FILE.takes}") from None
     return path
 
 
@@ -128,10 +130,17 @@ def _read_env_file(
 ) -> tuple[Path, dict[str, str]]:
     given, source = _find(_ENV_FILE, options, (environment,))
     path = values.FILE.read(".env") if given is None else _value(_ENV_FILE, given, source)
-    if given is not None and not path.is_file():
+    if given is not None and not _is_file(path):
         raise SettingsError(f"{source}: {given!r} is no file; it takes {_ENV_FILE.kind.takes} of NAME=value lines")
     try:
         found = dotenv.dotenv_values(path, interpolate=False, encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{source or path}: cannot be read: {reason(error)}") from None
     return path, {name: value for name, value in found.items() if value}
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a directory that is not to be looked into
+        return False

@@ -117,7 +117,7 @@ def _listen(text: str) -> tuple[str, ...]:
 
 
 def _path(text: str) -> Path:
-    if not text:
+    if not text or "\0" in text:
         raise ValueError(text)
     return Path(text).expanduser().absolute()
 
