@@ -10,6 +10,7 @@ import fcntl
 import os
 import re
 import sqlite3
+import stat
 import sys
 import time
 import uuid
@@ -78,7 +79,7 @@ def open_database(path: Path, schema: Traversable | None = None) -> Database:
     """
     schema = schema or resources.files(__package__) / "schema"
     # One file has one lock, whatever links lead to it.
-    path = path.resolve()
+    path = _resolved(path)
     _refuse_other_files(path)
     lock = _lock(path)
     try:
@@ -91,6 +92,13 @@ def open_database(path: Path, schema: Traversable | None = None) -> Database:
         os.close(lock)
         raise
     return Database(path, machine_id, lock)
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        raise DatabaseError(f"database {path}: its links lead nowhere") from None
 
 
 def _lock(path: Path) -> int:
@@ -110,16 +118,23 @@ def _lock(path: Path) -> int:
 
 
 def _refuse_other_files(path: Path) -> None:
-    """Leave alone what was named by mistake."""
+    """Leave alone what was named by mistake; a device would be given another mode, a pipe waited for."""
     try:
-        with path.open("rb") as file:
-            head = file.read(len(_MAGIC))
+        is_file = stat.S_ISREG(path.stat().st_mode)
+        head = _head(path) if is_file else b""
     except FileNotFoundError:
         return
     except OSError as error:
         raise DatabaseError(f"database {path}: cannot be read: {error.strerror}") from None
+    if not is_file:
+        raise DatabaseError(f"database {path}: this is no file; name another")
     if head and head != _MAGIC:
         raise DatabaseError(f"database {path}: this is no SQLite database; name another file")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC))
 
 
 def _create(path: Path) -> None:

@@ -138,6 +138,21 @@ class DatabaseTests(DatabaseTestCase):
         self.assertIn("this is no SQLite database", self.refused())
         self.assertEqual(self.path.read_bytes(), junk)
 
+    def test_what_is_no_file_is_refused(self) -> None:
+        """A pipe is not waited for, a device not given another mode, and a link to itself not followed."""
+        os.mkfifo(self.path, 0o644)
+        self.assertIn("this is no file", self.refused())
+        self.assertEqual(mode_of(self.path), 0o644)
+        self.path.unlink()
+        self.path.mkdir()
+        self.assertIn("this is no file", self.refused())
+        self.path.rmdir()
+        self.path.symlink_to(self.path)
+        self.assertIn("its links lead nowhere", self.refused())
+        self.assertEqual([each.name for each in self.path.parent.iterdir() if each.suffix == ".lock"], [])
+        self.path = self.path.with_name("x" * 300)
+        self.assertIn("too long", self.refused())
+
     def test_a_database_of_another_program_is_refused(self) -> None:
         """Nothing is made in it."""
         with closing(sqlite3.connect(self.path)) as other:
