@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import attrs
+import msgspec
 
 from makima_relay.core.effects import Effect, Saved
 from makima_relay.core.relay import Relay
-from makima_relay.core.state import Policy
+from makima_relay.core.state import Policy, Snapshot
 from makima_relay.store import reader, writer
-from makima_relay.store.database import connect, open_database
+from makima_relay.store.database import DatabaseError, connect, open_database
+
+
+class _NonsenseError(Exception):
+    """What is in the database cannot have been written by a relay."""
 
 
 @attrs.frozen
@@ -38,11 +45,20 @@ def offline(path: Path, policy: Policy) -> Iterator[Offline]:
     database = open_database(path)
     try:
         with closing(connect(database.path)) as connection:
-
-            def write(decided: Sequence[Effect]) -> None:
-                with connection:
-                    writer.write(connection.cursor(), [effect for effect in decided if isinstance(effect, Saved)])
-
-            yield Offline(Relay(policy, reader.read_edge(connection.cursor())), write)
+            yield Offline(Relay(policy, _read(connection)), partial(_write, connection))
+    except (sqlite3.Error, _NonsenseError, OverflowError) as error:
+        raise DatabaseError(f"database {database.path}: it is damaged, or cannot be written: {error}") from None
     finally:
         database.release()
+
+
+def _read(connection: sqlite3.Connection) -> Snapshot:
+    try:
+        return reader.read_edge(connection.cursor())
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        raise _NonsenseError(error) from None
+
+
+def _write(connection: sqlite3.Connection, decided: Sequence[Effect]) -> None:
+    with connection:
+        writer.write(connection.cursor(), [effect for effect in decided if isinstance(effect, Saved)])

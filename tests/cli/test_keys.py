@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from click.testing import CliRunner, Result
@@ -85,3 +86,21 @@ class KeysTests(SynchronousTestCase):
         result = self.run_command("add", "build-7")
         self.assertEqual(result.exit_code, 1)
         self.assertIn("another relay uses it", result.output)
+
+    def test_a_damaged_database_is_said_in_one_line(self) -> None:
+        """Whatever is wrong with it: a table that is gone, or values that no relay writes."""
+        for damage in (
+            "DROP TABLE keys",
+            "DROP TABLE journal",
+            "DELETE FROM meta WHERE name = 'keys_ever_made'",
+            "UPDATE journal SET fields = 'no JSON'",
+            "UPDATE keys SET created_at = 1e300",
+        ):
+            self.path = Path(self.mktemp()).absolute()
+            self.run_well("add", "build-7")
+            with closing(connect(self.path)) as connection, connection:
+                connection.execute(damage)
+            result = self.run_command("list")
+            self.assertEqual(result.exit_code, 1, damage)
+            self.assertIn(f"Error: database {self.path}: it is damaged", result.output)
+            self.assertEqual(result.output.count("\n"), 1, result.output)
