@@ -62,7 +62,9 @@ def _digest(ticket: str) -> bytes:
 
 
 def _ticket(request: IRequest) -> str | None:
-    return parse_cookie((request.getHeader(b"cookie") or b"").decode("latin-1")).get(COOKIE)
+    # It is to be UTF-8, each byte a character: at anything else it fails.
+    header = (request.getHeader(b"cookie") or b"").decode("utf-8", "replace")
+    return parse_cookie(header.encode().decode("latin-1")).get(COOKIE)
 
 
 def _set_cookie(request: IRequest, ticket: str, seconds: int) -> None:

@@ -112,6 +112,14 @@ class SessionTests(ApiTestCase):
             answer = self.ask("GET", "/tasks", {"Cookie": f"other=1; {COOKIE}={ticket}"})
             self.assert_problem(answer, 401, "Unauthorized")
 
+    def test_cookies_that_are_no_utf8_do_not_disturb(self) -> None:
+        """Anybody may send them; with the right one among them they are let in."""
+        strange = "a=\xe9; \xff; =\xfe"
+        answer = self.ask_raw("/tasks", "Host: localhost", f"Cookie: {strange}")
+        self.assert_problem(answer, 401, "Unauthorized")
+        cookie = self.signed_in()["Cookie"]
+        self.assertEqual(self.ask_raw("/tasks", "Host: localhost", f"Cookie: {strange}; {cookie}").status, 200)
+
     def test_cookies_of_others_on_the_same_host_do_not_disturb(self) -> None:
         """Whatever is in them."""
         cookie = self.signed_in()["Cookie"]
