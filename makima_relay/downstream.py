@@ -22,8 +22,8 @@ from makima_relay.engine import Engine
 from makima_relay.limits.addresses import shown_address
 from makima_relay.limits.guard import Guard, Limits
 from makima_relay.limits.stranger import Stranger
-from makima_relay.limits.throttle import Throttle
 from makima_relay.link_factory import LinkFactory
+from makima_relay.paced import Paced
 from makima_relay.thrift import Thrifty, slim
 from makima_relay.websocket import (
     CLOSE_TRY_AGAIN_LATER,
@@ -60,7 +60,7 @@ def _unavailable(hello: Hello) -> Refusal:
     return Refusal(answer, CLOSE_TRY_AGAIN_LATER, f"unavailable: {message}", Rejection.UNAVAILABLE)
 
 
-class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: ignore[misc]
+class DaemonProtocol(Paced, WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: ignore[misc]
     """One daemon's connection; implements :class:`~makima_relay.ports.DaemonLink`."""
 
     factory: DaemonFactory
@@ -69,10 +69,7 @@ class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: i
     _auth_timer: Alarm | IDelayedCall | None = None
     _congested = False
     _backed_up = 0
-    _held = False
     _refusing = False
-    _slowed = False
-    _throttle: Throttle
     #: Counts the connection as a stranger's until it has authenticated.
     stranger: Stranger | None = None
 
@@ -118,9 +115,7 @@ class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: i
 
     def _reports_received(self, payloads: Sequence[bytes]) -> None:
         assert self._connection is not None
-        wait = self._throttle.spend(payloads, self.factory.now())
-        if wait:
-            self._slow_down(wait)
+        self.spend(payloads)
         try:
             reports = list(map(read_report, payloads))
         except InvalidMessageError:
@@ -168,7 +163,7 @@ class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: i
         if stranger is not None:
             stranger.known()
         del self.maxFramePayloadSize, self.maxMessagePayloadSize  # now the class's count
-        self._throttle = Throttle(self.factory.guard.limits, self.factory.now())
+        self.pace(self.factory.guard.limits)
 
     def _refuse_later(self, refusal: Refusal) -> None:
         """Refuse; who has failed before is told later, and whatever else it says until then is not heard."""
@@ -193,29 +188,6 @@ class DaemonProtocol(WebSocketEnd, Thrifty, WebSocketServerProtocol):  # type: i
 
     def _turned_away(self, reason: Rejection, detail: str) -> None:
         self.factory.guard.turned_away(reason, detail, self.transport.getPeer())
-
-    def pause(self) -> None:
-        """Stop reading: the engine holds the daemon back."""
-        self._held = True
-        super().pause()
-
-    def resume(self) -> None:
-        """Read again, unless it is over its rate."""
-        self._held = False
-        if not self._slowed:
-            super().resume()
-
-    def _slow_down(self, seconds: float) -> None:
-        """Read nothing for a while: the daemon is over its rate."""
-        if not self._slowed:
-            self._slowed = True
-            super().pause()
-            self.clock.callLater(seconds, self._speed_up)
-
-    def _speed_up(self) -> None:
-        self._slowed = False
-        if not self._held and self.hearing:
-            super().resume()
 
     def send(self, payloads: Sequence[bytes]) -> None:
         """See :meth:`makima_relay.ports.DaemonLink.send`.

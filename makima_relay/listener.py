@@ -26,6 +26,7 @@ from makima_relay.alarms import Alarm, Alarms
 from makima_relay.limits.guard import Guard
 from makima_relay.limits.stranger import Stranger
 from makima_relay.origin import is_foreign
+from makima_relay.websocket import socket_of
 
 if TYPE_CHECKING:
     from makima_relay.downstream import DaemonProtocol
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 DAEMON_PATHS: Final = frozenset({b"/ws/daemon", b"/ws/daemon/ws/daemon"})
 #: What is longer than this before the end of its head is left to the HTTP side, which has limits of its own.
 LONGEST_HEAD: Final = 16 << 10
+#: Bytes that are read of a stranger at a time, whose requests and frames may be small and many: others want a turn too.
+READ_OF_STRANGERS: Final = 4 << 10
 
 
 class Doorkeeper(Protocol):
@@ -50,6 +53,7 @@ class Doorkeeper(Protocol):
 
     def connectionMade(self) -> None:
         """Begin to wait for the head, but not for ever."""
+        socket_of(self.transport).bufferSize = READ_OF_STRANGERS
         self.factory.connections.add(self)
         self._timer = self.factory.clock.callLater(self.factory.head_timeout, self._overdue)
 

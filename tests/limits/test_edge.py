@@ -13,9 +13,9 @@ from makima_relay.downstream import DaemonFactory, DownstreamOptions
 from makima_relay.limits.failures import FIRST_DELAY
 from makima_relay.limits.guard import Guard, Limits
 from makima_relay.limits.throttle import Throttle
-from makima_relay.listener import Listener
+from makima_relay.listener import READ_OF_STRANGERS, Listener
 from makima_relay.web.site import make_site
-from tests.frames import TEXT, encode_frame, upgrade_request
+from tests.frames import PING, PONG, TEXT, encode_frame, upgrade_request
 from tests.relay_case import KEY
 from tests.web.case import ApiTestCase
 from tests.wire import Peer
@@ -119,6 +119,13 @@ class StrangerTests(EdgeTestCase):
         self.comes()
         self.comes()
         self.assertIsNone(self.come())
+
+    def test_of_a_stranger_little_is_read_at_a_time(self) -> None:
+        """What comes in one read is done in one turn, and small requests and frames take long."""
+        peer = self.upgraded()
+        self.assertEqual(peer.transport.bufferSize, READ_OF_STRANGERS)
+        peer.send("authenticate", apiKey=KEY, machineId="m", hostname="h")
+        self.assertEqual(peer.transport.bufferSize, 64 << 10)
 
     def test_who_is_refused_or_overdue_makes_room(self) -> None:
         """As soon as it is gone."""
@@ -300,6 +307,21 @@ class ThrottleTests(EdgeTestCase):
         self.assertEqual(self.engine.relay.reports_waiting, 3)
         self.reactor.pump([0.1] * 15)
         self.assertEqual(self.engine.relay.reports_waiting, 4)
+
+    def test_fragments_pings_and_pongs_count_as_messages(self) -> None:
+        """They may hold nothing, and there is no end to them."""
+        begin = encode_frame(TEXT, b"", masked=True, final=False)
+        peer = self.authenticate(machine="fragments")
+        peer.deliver(begin + encode_frame(0, b"", masked=True, final=False) * 30)
+        self.assertEqual(peer.transport.producerState, "paused")
+        for opcode in (PING, PONG):
+            peer = self.authenticate(machine=f"{opcode}")
+            peer.deliver(encode_frame(opcode, b"", masked=True) * 9)
+            self.assertEqual(peer.transport.producerState, "producing")
+            peer.deliver(encode_frame(opcode, b"", masked=True) * 21)
+            self.assertEqual(peer.transport.producerState, "paused")
+            self.reactor.pump([0.1] * 25)
+            self.assertEqual(peer.transport.producerState, "producing")
 
     def test_others_are_read_meanwhile(self) -> None:
         """Each has a rate of its own."""
