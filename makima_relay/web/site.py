@@ -16,6 +16,8 @@ from makima_relay.web.problems import ProblemError
 
 #: ``http-api.md``, *Errors*: bytes of a request's body.
 LONGEST_BODY = 64 << 10
+#: Requests that one read may have; each keeps all others waiting while it is answered.
+MOST_PIPELINED = 8
 #: Seconds without a request after which a connection is closed.
 _IDLE_TIMEOUT = 60
 #: What every answer says: take it for nothing else, show it in no page of others, load and run nothing in it, tell
@@ -43,12 +45,22 @@ class BoundedChannel(http.HTTPChannel):
         self.totalHeadersSize = self.MAX_LENGTH = longest_head
         self._patience = patience
         self._deadline: IDelayedCall | None = None
+        self._in_this_read = 0
 
     def dataReceived(self, data: bytes) -> None:
         """Take a part of a request."""
         if self._deadline is None and not self._handlingRequest:
             self._deadline = self.callLater(self._patience, self._overdue)
+        self._in_this_read = 0
         super().dataReceived(data)
+
+    def checkPersistence(self, request: http.Request, version: bytes) -> bool:
+        """Whether another request may follow: not to many that did not wait for their answers."""
+        self._in_this_read += 1
+        if self._in_this_read < MOST_PIPELINED:
+            return super().checkPersistence(request, version)
+        request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+        return False
 
     def allContentReceived(self) -> None:
         """The request is all there."""

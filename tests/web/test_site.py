@@ -10,6 +10,7 @@ from werkzeug.routing import Rule
 
 from makima_relay.store.filters import Filter
 from makima_relay.store.reader import TaskRow
+from makima_relay.web.site import MOST_PIPELINED
 from tests.web.case import ADMIN_ROUTES, OPEN_ROUTES, ApiTestCase
 
 LIMIT = 64 << 10
@@ -143,6 +144,27 @@ class BodyTests(ApiTestCase):
         request = f"POST /reconnect HTTP/1.1\r\nHost: localhost\r\nContent-Length: {LIMIT}\r\n\r\n".encode()
         received = self.exchange((request + b"x" * LIMIT) * 3)
         self.assertEqual(received.count(b"HTTP/1.1 202 "), 3)
+
+
+class PipeliningTests(ApiTestCase):
+    """Requests that do not wait for the answers to those before them."""
+
+    REQUEST = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    def test_few_are_answered_in_their_order(self) -> None:
+        """And again in the next read."""
+        received = self.exchange(*[self.REQUEST * (MOST_PIPELINED - 1)] * 3)
+        self.assertEqual(received.count(b"HTTP/1.1 200 "), 3 * (MOST_PIPELINED - 1))
+        self.assertNotIn(b"close", received)
+
+    def test_of_many_the_first_are_answered_and_the_last_of_these_says_that_it_is(self) -> None:
+        """A client that is told so asks again; the others had to wait meanwhile."""
+        for segments in ([self.REQUEST * 100], [self.REQUEST * 100] * 3):
+            received = self.exchange(*segments)
+            self.assertEqual(received.count(b"HTTP/1.1 200 "), MOST_PIPELINED)
+            *_, last = received.split(b"HTTP/1.1 ")
+            self.assertIn(b"connection: close", last.lower())
+            self.assertEqual(received.lower().count(b"connection: close"), 1)
 
 
 class PageTests(ApiTestCase):
