@@ -14,7 +14,13 @@ LONGEST_TEXT: Final = 8_192
 #: What msgspec raises for what is no JSON, or not of the wanted form, or nested too deep.
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
+#: Bytes of a message that may be decoded leniently: that makes twenty times as many of what is nested.
+_LONGEST_LENIENT: Final = 1 << 20
+#: Stands for an array or object where none is wanted. It may be as large as a message, and is not looked into.
+_NESTED: Final = object()
+
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_texts = msgspec.json.Decoder(list[str]).decode
 
 
 class InvalidMessageError(Exception):
@@ -45,10 +51,29 @@ class Members:
 
     @staticmethod
     def _decode(raw: msgspec.Raw, spelling: str) -> Any:
+        if _is_nested(raw):
+            return _NESTED
         try:
             return msgspec.json.decode(raw)
         except UNREADABLE:
             raise InvalidMessageError(f"{spelling} is out of range or not valid JSON") from None
+
+    def task_ids(self, *spellings: str) -> Any:
+        """The same of a value that should be an array of task ids: it is looked into as far as there are strings."""
+        for spelling in spellings:
+            value = self._raw.get(spelling)
+            if isinstance(value, msgspec.Raw):
+                value = self._decode_ids(value) if bytes(memoryview(value)[:1]) == b"[" else self.value(spelling)
+            if value is not None:
+                return value
+        return None
+
+    @staticmethod
+    def _decode_ids(raw: msgspec.Raw) -> list[str]:
+        try:
+            return _decode_texts(raw)
+        except UNREADABLE:
+            raise _no_task_id("each of activeTasks") from None
 
     def type(self) -> str:
         """The message's type as it was spelled."""
@@ -71,15 +96,19 @@ class Members:
         return None
 
     def _shown(self, spelling: str) -> str | None:
+        raw = self._raw.get(spelling)
+        if isinstance(raw, msgspec.Raw) and _is_nested(raw):
+            return bytes(memoryview(raw)[: 4 * LONGEST_TEXT]).decode("utf-8", "replace")
         try:
             value = self.value(spelling)
             if value is None or isinstance(value, str):
                 return value
             return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        except (InvalidMessageError, RecursionError):
+        except InvalidMessageError:
+            return bytes(self._raw[spelling]).decode("utf-8", "replace")
+        except RecursionError:
             # What can just be decoded may be nested too deep to be written again.
-            raw = self._raw[spelling]
-            return bytes(raw).decode("utf-8", "replace") if isinstance(raw, msgspec.Raw) else "nested too deep"
+            return "nested too deep"
 
     def name(self, *spellings: str) -> str | None:
         """A string of 1-255 characters, if there is one."""
@@ -89,11 +118,18 @@ class Members:
         return cast("str | None", value)
 
 
+def _is_nested(raw: msgspec.Raw) -> bool:
+    """Whether a value is an array or an object."""
+    return memoryview(raw)[0] in b"[{"
+
+
 def _decode_leniently(payload: bytes) -> dict[str, Any]:
     """Decode JSON that has half a surrogate pair in a string.
 
     RFC 8259, section 8.2 lets it pass, and a peer that cuts a string of UTF-16 units makes it; msgspec refuses it.
     """
+    if len(payload) > _LONGEST_LENIENT:
+        raise InvalidMessageError("a message must be valid JSON")
     try:
         value = json.loads(payload.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -121,5 +157,9 @@ def checked_task_id(value: Any, member: str) -> str:
     :raises InvalidMessageError: when the value is anything else.
     """
     if not _is_text(value, LONGEST_TASK_ID):
-        raise InvalidMessageError(f"{member} must be a string of 1 to {LONGEST_TASK_ID} characters")
+        raise _no_task_id(member)
     return str(value)
+
+
+def _no_task_id(member: str) -> InvalidMessageError:
+    return InvalidMessageError(f"{member} must be a string of 1 to {LONGEST_TASK_ID} characters")

@@ -259,7 +259,7 @@ def _read_heartbeat_fast(payload: bytes) -> DaemonMessage:
 
 
 def _read_heartbeat(_payload: bytes, members: Members) -> DaemonMessage:
-    listed = members.value("activeTasks", "active_tasks")
+    listed = members.task_ids("activeTasks", "active_tasks")
     if listed is None:
         return Heartbeat(None)
     if not isinstance(listed, list) or len(listed) > MOST_LISTED:

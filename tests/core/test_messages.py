@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from makima_relay.core.members import InvalidMessageError
+import tracemalloc
+
+from makima_relay.core.members import LONGEST_TEXT, InvalidMessageError
 from makima_relay.core.messages import Completion, Heartbeat, Report, StatusChange, read_report
 from tests.core.builders import NO_TASK_IDS, several, wire
 from tests.core.cases import RefusingTestCase
@@ -111,6 +113,23 @@ class EnvelopeTests(RefusingTestCase):
                     self.assertIn("valid JSON", str(refusal))
                 else:
                     self.assertIn(getattr(report, "error", "")[:7], ("[" * 7, "nested "))
+
+    def test_much_that_is_nested_is_not_looked_into(self) -> None:
+        """It would take twenty times the memory that it takes on the wire, and others would wait meanwhile."""
+        much = b"[" + b"[]," * 100_000 + b"[]]"
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for payload in (
+            b'{"type":"x","taskId":' + much + b"}",
+            b'{"type":"taskComplete","taskId":"t1","success":' + much + b"}",
+            b'{"type":"heartbeat","activeTasks":' + much + b"}",
+            b'{"type":' + much + b"}",
+            b'{"type":"x","taskId":"\\ud800","\\ud800":[' + b"[]," * 400_000 + b"[]]}",
+        ):
+            self.assertRefused(payload)
+        report = read_report(b'{"type":"taskComplete","taskId":"t1","success":false,"error":' + much + b"}")
+        self.assertEqual(getattr(report, "error", None), much[:LONGEST_TEXT].decode())
+        self.assertLess(tracemalloc.get_traced_memory()[1], 5 * 1_200_000)
 
     def test_deep_nesting_where_the_relay_looks_is_refused(self) -> None:
         """Members that matter are refused likewise."""
