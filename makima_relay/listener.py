@@ -111,7 +111,10 @@ def wants_websocket(head: bytes, longest: int = LONGEST_HEAD) -> bool | None:
     if not found:
         return None if len(head.removesuffix(b"\r")) <= longest else False
     words = line.split(b" ")
-    if len(words) != 3 or words[0] != b"GET" or words[1].partition(b"?")[0] not in DAEMON_PATHS:
+    # What is no request of HTTP/1.1 the HTTP side refuses with 400 or 426; Autobahn would say 505.
+    if len(words) != 3 or words[0] != b"GET" or words[2] != b"HTTP/1.1":
+        return False
+    if words[1].partition(b"?")[0] not in DAEMON_PATHS:
         return False
     fields, found, _ = rest.partition(b"\r\n\r\n")
     if len(line) + len(fields.rstrip(b"\r\n")) > longest:

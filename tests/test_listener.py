@@ -42,6 +42,8 @@ FOR_HTTP = [
     upgrade_request("/ws/daemon/ws/daemon/ws/daemon"),
     upgrade_request("/WS/daemon"),
     upgrade_request().replace(b"GET", b"POST"),
+    upgrade_request().replace(b"HTTP/1.1", b"HTTP/1.0"),
+    upgrade_request().replace(b"HTTP/1.1", b"HTTP/9"),
     upgrade_request(headers={"Upgrade": "h2c"}),
     upgrade_request(headers={"Origin": "http://evil.example"}),
     upgrade_request(headers={"Origin": "http://localhost"}),
