@@ -24,13 +24,13 @@ from makima_relay.limits.guard import Guard, Limits
 from makima_relay.limits.stranger import Stranger
 from makima_relay.link_factory import LinkFactory
 from makima_relay.paced import Paced
+from makima_relay.sockets import unsent
 from makima_relay.thrift import Thrifty, slim
 from makima_relay.websocket import (
     CLOSE_TRY_AGAIN_LATER,
     CLOSE_UNSUPPORTED,
     WebSocketEnd,
     protocol_options,
-    unsent,
 )
 
 #: Bytes that may wait in the transport before a daemon counts as slow. So much is also read of each at a time, of very

@@ -236,7 +236,7 @@ def write_now(transport: Any, data: bytes) -> None:
 
 
 def _is_empty(transport: Any) -> bool:
-    # Twisted has no public word for it; see makima_relay.websocket.unsent.
+    # Twisted has no public word for it; see makima_relay.sockets.unsent.
     return not transport.dataBuffer and not transport._tempDataLen  # noqa: SLF001
 
 

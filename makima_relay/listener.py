@@ -26,7 +26,7 @@ from makima_relay.alarms import Alarm, Alarms
 from makima_relay.limits.guard import Guard
 from makima_relay.limits.stranger import Stranger
 from makima_relay.origin import is_foreign
-from makima_relay.websocket import socket_of
+from makima_relay.sockets import socket_of
 
 if TYPE_CHECKING:
     from makima_relay.downstream import DaemonProtocol

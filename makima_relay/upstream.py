@@ -20,7 +20,7 @@ from makima_relay.core.members import InvalidMessageError
 from makima_relay.core.messages import read_command
 from makima_relay.engine import Engine
 from makima_relay.server_link import ServerProtocol
-from makima_relay.websocket import unsent
+from makima_relay.sockets import unsent
 
 #: Reports wait at most this long, or until there are this many bytes of them, for the ping that asks for their proof.
 PROOF_DELAY: Final = 0.05

@@ -30,6 +30,7 @@ from makima_relay.alarms import Alarm, Alarms
 from makima_relay.core.journal import printable
 from makima_relay.frames import FastFrames
 from makima_relay.pieces import CompactPieces
+from makima_relay.sockets import socket_of
 from makima_relay.tls import describe_tls
 
 CLOSE_NORMAL: Final = 1000
@@ -60,20 +61,6 @@ class _Congestion:
 
     def stopProducing(self) -> None:
         """The connection is gone, which is told elsewhere."""
-
-
-def socket_of(transport: Any) -> Any:
-    """The innermost transport of a connection: under TLS it is the one that has the buffers."""
-    while (inner := getattr(transport, "transport", None)) is not None:
-        transport = inner
-    return transport
-
-
-def unsent(transport: Any) -> int:
-    """Bytes that wait in a transport to be taken by the peer."""
-    socket = socket_of(transport)
-    # Twisted has no public word for it: a test with a real socket fails if these change.
-    return int(len(socket.dataBuffer) - socket.offset + socket._tempDataLen)  # noqa: SLF001
 
 
 class WebSocketEnd(FastFrames, CompactPieces):

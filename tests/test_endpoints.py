@@ -32,7 +32,7 @@ from makima_relay.downstream import DaemonFactory, DownstreamOptions
 from makima_relay.endpoints import StartError, client_endpoint, server_endpoint, trust_for
 from makima_relay.engine import Engine
 from makima_relay.listener import Listener
-from makima_relay.websocket import socket_of, unsent
+from makima_relay.sockets import socket_of, unsent
 from tests.fakes import InstantStore
 from tests.frames import CLOSE, TEXT, decode_frames, encode_frame, upgrade_request
 
