@@ -54,6 +54,8 @@ setup(
             "ruff>=0.9",
             "types-setuptools",
         ],
+        # Searches for hostile input, guided by coverage: tests/fuzz.
+        "fuzz": ["atheris>=3,<4"],
         "plots": ["pygal>=3,<4"],
     },
     entry_points={"console_scripts": ["makima-relay = makima_relay.cli:main"]},
