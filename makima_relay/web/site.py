@@ -58,7 +58,7 @@ class BoundedChannel(http.HTTPChannel):
         """Whether another request may follow: not to many that did not wait for their answers."""
         self._in_this_read += 1
         if self._in_this_read < MOST_PIPELINED:
-            return super().checkPersistence(request, version)
+            return bool(super().checkPersistence(request, version))
         request.responseHeaders.setRawHeaders(b"connection", [b"close"])
         return False
 

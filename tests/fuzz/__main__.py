@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+from pathlib import Path
 
 import atheris
 
@@ -19,6 +21,9 @@ def main() -> None:
         sys.exit(f"which target? {', '.join(names)}")
     name = sys.argv.pop(1)
     target = PLAIN.get(name) or whole_relay(name)
+    # What is new is written to the first directory, which is never the corpus.
+    if not any(Path(each).is_dir() for each in sys.argv[1:]):
+        sys.argv.append(tempfile.mkdtemp())
     atheris.Setup([*sys.argv, str(CORPUS / name)], target)
     atheris.Fuzz()
 
