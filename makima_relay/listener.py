@@ -6,6 +6,7 @@ bytes read so far go along, so that frames sent right behind the upgrade request
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -23,6 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from makima_relay.alarms import Alarm, Alarms
+from makima_relay.core.rejections import Rejection
 from makima_relay.limits.guard import Guard
 from makima_relay.limits.stranger import Stranger
 from makima_relay.origin import is_foreign
@@ -141,6 +143,7 @@ class Listener(Factory):
     :param head_timeout: how long a request's head may take, in seconds.
     :param guard: bounds how many strangers there are, and how fast they come.
     :param longest_head: bytes that a daemon's head may have.
+    :param most: connections of all kinds; beyond it new ones are closed at once.
     :ivar connections: all that are open.
     """
 
@@ -154,6 +157,7 @@ class Listener(Factory):
         head_timeout: float,
         guard: Guard,
         longest_head: int = LONGEST_HEAD,
+        most: int = sys.maxsize,
     ) -> None:
         self.websockets = websockets
         self.site = site
@@ -161,6 +165,7 @@ class Listener(Factory):
         self.head_timeout = head_timeout
         self.guard = guard
         self.longest_head = longest_head
+        self.most = most
         self.connections: set[Doorkeeper] = set()
         self._ports: Sequence[Any] = ()
         self._is_resting = False
@@ -184,10 +189,13 @@ class Listener(Factory):
         super().doStop()
 
     def buildProtocol(self, addr: IAddress | None) -> Doorkeeper | None:  # type: ignore[override]
-        """Make the doorkeeper of one connection; with too many strangers there it is closed at once."""
+        """Make the doorkeeper of one connection; with too many others, or strangers, there it is closed at once."""
         pause = self.guard.accepted()
         if pause and not self._is_resting:
             self._rest(pause)
+        if len(self.connections) >= self.most:
+            self.guard.turned_away(Rejection.TOO_MANY_STRANGERS, "no descriptors for more connections", addr)
+            return None
         if not self.guard.enter(addr):
             return None
         doorkeeper = Doorkeeper(cast("IAddress", addr), Stranger(self.guard, addr))

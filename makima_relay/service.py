@@ -17,6 +17,7 @@ from makima_relay.admission import Admission
 from makima_relay.clock import Clock
 from makima_relay.connector_options import ConnectorOptions
 from makima_relay.core.relay import Relay
+from makima_relay.descriptors import most_connections
 from makima_relay.downstream import DaemonFactory
 from makima_relay.endpoints import (
     StartError,
@@ -126,7 +127,8 @@ class RelayService(Service):
         )
         site = make_site(api.app.resource(), settings.max_header_size, settings.auth_timeout, self._reactor)
         self._listener = Listener(
-            self._daemons, site, self._reactor, settings.auth_timeout, guard, settings.max_header_size
+            *(self._daemons, site, self._reactor, settings.auth_timeout, guard, settings.max_header_size),
+            most=most_connections(),
         )
         yield engine.start()
         yield self._open_ports(self._listener)

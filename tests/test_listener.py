@@ -204,6 +204,16 @@ class LifeTests(ListenerTestCase):
         peer.deliver(upgrade_request())
         self.assertTrue(peer.lost)
 
+    def test_more_than_there_are_descriptors_for_are_closed_at_once(self) -> None:
+        """Whoever they are; the operating system would refuse them, and Twisted say so for each."""
+        self.listener.most = 3
+        peers = [self.connect() for _ in range(3)]
+        peers[0].deliver(upgrade_request())
+        self.assertIsNone(self.listener.buildProtocol(ADDRESS))
+        peers[0].lose()
+        self.connect()
+        self.assertIsNone(self.listener.buildProtocol(ADDRESS))
+
     def test_stopping_cuts_what_is_still_open(self) -> None:
         """Whoever has it, also those that have not said what they want."""
         peers = [self.connect() for _ in range(3)]
