@@ -13,6 +13,8 @@ from makima_relay.core.tasks import Task, TaskStatus
 _MOST_UNROUTABLE_TYPES = 1_000
 #: Seconds between two journal entries that say that something was not taken.
 _OVERLOAD_LOG_INTERVAL = 10.0
+#: Journal entries of one kind about one connection; what the server does more often is told once in so many seconds.
+_MOST_ENTRIES, _ENTRY_INTERVAL = 10, 10.0
 
 
 class Commands:
@@ -26,10 +28,19 @@ class Commands:
         self._logged_types: set[str] = set()
         self._stopping = False
         self._log_overload_at = 0.0
+        self._entries: dict[str, tuple[int, float]] = {}
 
     def new_connection(self) -> None:
-        """Log the first of each unroutable type again: a new connection begins."""
+        """Log the first of each unroutable type, and of each kind of trouble, again: a new connection begins."""
         self._logged_types.clear()
+        self._entries.clear()
+
+    def _log(self, now: float, event: str, detail: str, /, **fields: str | int | None) -> None:
+        """Log what the server can have happen as often as it likes: an entry takes longer than its message."""
+        count, at = self._entries.get(event, (0, now))
+        if count < _MOST_ENTRIES or now >= at:
+            self._entries[event] = count + 1, now + _ENTRY_INTERVAL
+            self._state.log(now, event, detail, **fields)
 
     def stopping(self) -> None:
         """Take no new task any more."""
@@ -41,7 +52,7 @@ class Commands:
         known = state.ledger.get(message.task_id)
         if known is not None and not known.finished:
             state.rejected[Rejection.DUPLICATE_TASK] += 1
-            state.log(now, "duplicate_task", "spawnTask for a task that is not finished", taskId=message.task_id)
+            self._log(now, "duplicate_task", "spawnTask for a task that is not finished", taskId=message.task_id)
             return
         if self._stopping:
             state.answer_server(self._refusal(message, "it is stopping"))
@@ -139,7 +150,7 @@ class Commands:
 
     def server_error(self, message: ServerError, now: float) -> None:
         """Note what the server complains about."""
-        self._state.log(
+        self._log(
             now, "upstream_error", f"the server says: {message.message}", code=message.code, message=message.message
         )
 
@@ -147,7 +158,7 @@ class Commands:
         """Answer a message that cannot be read."""
         self._state.rejected[Rejection.INVALID_MESSAGE] += 1
         self._state.answer_server(self._state.composer.error("invalid_message", reason))
-        self._state.log(now, "invalid_message", f"from the server: {reason}", source="upstream")
+        self._log(now, "invalid_message", f"from the server: {reason}", source="upstream")
 
     def cancel(self, task: Task, now: float) -> None:
         """Do what an operator's cancel asks: withdraw a pending task, have the holder of another interrupt it."""

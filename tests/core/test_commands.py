@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.effects import (
+    Effect,
     ForgetCommands,
     KeepCommand,
     KeepReport,
@@ -231,6 +234,24 @@ class RouteTests(RelayTestCase):
         expected = [SendUpstream(SERVER, answer), logged("invalid_message", source="upstream")]
         self.assertEqual(shown(decided), expected)
         self.assertEqual(self.relay.reports_waiting, 0)
+
+    def test_what_the_server_does_too_often_is_logged_seldom(self) -> None:
+        """All of it is answered and counted; a new connection begins anew."""
+        self.spawn("t1")
+        again = read_command(wire("spawnTask", taskId="t1"))
+        causes: dict[str, Callable[[float], Sequence[Effect]]] = {
+            "invalid_message": lambda now: self.relay.invalid_command_received("no", now),
+            "upstream_error": lambda now: self.relay.command_received(ServerError("bad", "not so"), now),
+            "duplicate_task": lambda now: self.relay.command_received(again, now),
+        }
+        for event, cause in causes.items():
+            times = [*[NOW] * 30, NOW + 9.9, NOW + 10, NOW + 10]
+            logged_at = [at for at in times if event in events(cause(at))]
+            self.assertEqual(logged_at, [*[NOW] * 10, NOW + 10], event)
+        self.assertEqual(self.relay.rejected[Rejection.INVALID_MESSAGE], 33)
+        self.connect_server(SERVER + 1)
+        for event, cause in causes.items():
+            self.assertIn(event, events(cause(NOW)))
 
     def test_what_cannot_be_read_is_answered_in_the_servers_spelling(self) -> None:
         """``--wire-case``."""
