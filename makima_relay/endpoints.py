@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from twisted.internet.endpoints import HostnameEndpoint, SSL4ServerEndpoint, serverFromString, wrapClientTLS
+import attrs
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.endpoints import HostnameEndpoint, serverFromString, wrapClientTLS
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamClientEndpoint, IStreamServerEndpoint
+from zope.interface import implementer
 
 from makima_relay.tls import ServerTrust, ServingCertificate, TLSFilesError, certificate_files
+from makima_relay.tls_port import BoundedTLSFactory
 
 #: How many connections may wait to be accepted; Twisted's 50 is few for a fleet that comes back at once.
 _BACKLOG = 1024
@@ -23,15 +27,25 @@ class StartError(Exception):
     """The relay cannot start; the text says in one line why, and what to do."""
 
 
-class TLSEndpoint(SSL4ServerEndpoint):
+@implementer(IStreamServerEndpoint)
+@attrs.frozen
+class TLSEndpoint:
     """An ``ssl:`` endpoint.
 
-    :ivar certificate: what it shows; unlike Twisted's own it can be read again.
+    :ivar certificate: what it shows; unlike that of Twisted's own it can be read again.
     """
 
-    def __init__(self, reactor: Any, port: int, certificate: ServingCertificate, backlog: int, interface: str) -> None:
-        super().__init__(reactor, port, certificate, backlog, interface)
-        self.certificate = certificate
+    _reactor: Any
+    _port: int
+    certificate: ServingCertificate
+    _backlog: int
+    _interface: str
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Open the port."""
+        factory = BoundedTLSFactory(self.certificate, protocolFactory, self._reactor)
+        listen = self._reactor.listenTCP
+        return execute(listen, self._port, factory, backlog=self._backlog, interface=self._interface)
 
 
 def server_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
