@@ -8,13 +8,17 @@ from collections.abc import Sequence
 from makima_relay.core import effects
 from makima_relay.core.fleet import Daemon
 from makima_relay.core.losses import Losses
-from makima_relay.core.messages import Completion, DaemonMessage, Heartbeat, Report, StatusChange
+from makima_relay.core.messages import MOST_SLOTS, Completion, DaemonMessage, Heartbeat, Report, StatusChange
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.state import State
-from makima_relay.core.tasks import Task, TaskStatus
+from makima_relay.core.tasks import AT_WORK, Task, TaskStatus
 
 #: An invalid message of this number closes the connection.
 MOST_FAULTS = 10
+#: Tasks that a daemon may hold to be given further ones by its own reports: so many slots a daemon may have.
+MOST_HELD = MOST_SLOTS
+#: Seconds between two journal entries that say that there was no room for one.
+_OVERLOAD_LOG_INTERVAL = 10.0
 #: Close code for invalid messages.
 CLOSE_INVALID = 4400
 
@@ -29,6 +33,7 @@ class Reports:
     def __init__(self, state: State, losses: Losses) -> None:
         self._state = state
         self._losses = losses
+        self._log_overload_at = 0.0
 
     def received(self, connection: int, daemon: Daemon, report: DaemonMessage, now: float) -> None:
         """Act on one message of an authenticated daemon.
@@ -67,6 +72,8 @@ class Reports:
         if report.task_id is not None:
             task = self._state.ledger.get(report.task_id)
             if task is None:
+                if not self._may_adopt(connection, daemon, report.task_id, now):
+                    return
                 self._adopt(connection, daemon, report.task_id, now)
             elif task.daemon_id != daemon.daemon_id:
                 self._refuse(connection, daemon, task, now)
@@ -78,6 +85,8 @@ class Reports:
     def _decisive(self, connection: int, daemon: Daemon, report: Completion | StatusChange, now: float) -> None:
         task = self._state.ledger.get(report.task_id)
         if task is None:
+            if not self._may_adopt(connection, daemon, report.task_id, now):
+                return
             task = self._adopt(connection, daemon, report.task_id, now)
         elif task.daemon_id != daemon.daemon_id:
             self._refuse(connection, daemon, task, now)
@@ -91,6 +100,25 @@ class Reports:
         self._state.relay_report(report.payload, now, kept=ends)
         if ends:
             self._state.dispatch_waiting(now)
+
+    def _may_adopt(self, connection: int, daemon: Daemon, task_id: str, now: float) -> bool:
+        """Whether there is room for a task that the server did not hand out; else whoever made it up is told so.
+
+        Each is kept in memory, and in every heartbeat to the server, until it ends.
+        """
+        state = self._state
+        counts = state.ledger.counts
+        if len(daemon.tasks) < MOST_HELD and sum(counts[each] for each in AT_WORK) < state.policy.most_pending:
+            return True
+        state.rejected[Rejection.OVERLOADED] += 1
+        if daemon.composer is not None:
+            error = daemon.composer.error("overloaded", "too many tasks are at work to take up one more", task_id)
+            state.note(effects.SendToDaemon(connection, error))
+        if now >= self._log_overload_at:
+            self._log_overload_at = now + _OVERLOAD_LOG_INTERVAL
+            detail = "report about an unknown task refused: too many are at work"
+            state.log(now, "overloaded", detail, taskId=task_id, daemonId=daemon.daemon_id, hostname=daemon.hostname)
+        return False
 
     def _adopt(self, connection: int, daemon: Daemon, task_id: str, now: float) -> Task:
         """Record a task that the relay does not know on the daemon that reports on it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from makima_relay.core.effects import (
     ForgetCommands,
     RecallTasks,
@@ -11,6 +13,7 @@ from makima_relay.core.effects import (
 )
 from makima_relay.core.messages import read_report
 from makima_relay.core.rejections import Rejection
+from makima_relay.core.reports import MOST_HELD
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import LossPolicy, Policy
 from makima_relay.core.tasks import Task, TaskStatus
@@ -193,6 +196,33 @@ class AdoptionTests(ReportTestCase):
         other = self.join("m2")
         self.assertEqual(self.report(other, wire("taskOutput", taskId="new"))[0], refusal(other, "new"))
         self.assertEqual(events(self.command(wire("spawnTask", taskId="new"))), ["duplicate_task"])
+
+    def test_who_makes_up_too_many_is_refused(self) -> None:
+        """Or one daemon would fill the memory, and the heartbeats to the server; what ends makes room."""
+        self.start(Policy(most_pending=2))
+        self.join()
+        for task_id in ("a", "b"):
+            self.report(1, wire("taskOutput", taskId=task_id))
+        for payload in (wire("taskOutput", taskId="c"), wire("taskComplete", taskId="c", success=True)):
+            decided = self.report(1, payload)
+            self.assertEqual(json.loads(of_kind(decided, SendToDaemon)[0].payload)["code"], "overloaded")
+            self.assertEqual(of_kind(decided, SaveTask), [])
+        self.assertIsNone(self.relay.task("c"))
+        self.assertEqual(self.relay.rejected[Rejection.OVERLOADED], 2)
+        self.report(1, wire("taskComplete", taskId="a", success=True))
+        self.report(1, wire("taskOutput", taskId="c"))
+        self.assertIsNotNone(self.relay.task("c"))
+
+    def test_no_daemon_takes_up_more_than_it_could_be_given(self) -> None:
+        """10,000; others may take up theirs."""
+        self.join("m2")
+        for number in range(MOST_HELD):
+            self.report(1, wire("taskOutput", taskId=f"made-up-{number}"))
+        # It holds one that the server gave it, too.
+        self.assertIsNone(self.relay.task(f"made-up-{MOST_HELD - 1}"))
+        self.assertIsNotNone(self.relay.task(f"made-up-{MOST_HELD - 2}"))
+        self.report(2, wire("taskOutput", taskId="another"))
+        self.assertIsNotNone(self.relay.task("another"))
 
     def test_a_heartbeat_adopts_nothing(self) -> None:
         """It is no report about a task."""
