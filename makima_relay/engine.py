@@ -63,6 +63,11 @@ class Engine:
         return self._commits.is_suspended
 
     @property
+    def saves(self) -> bool:
+        """Whether what was :meth:`settled` is in the database, and not only in memory."""
+        return not (self._commits.is_suspended or self._commits.is_broken)
+
+    @property
     def last_commit(self) -> float:
         """When something was last committed, in monotonic seconds."""
         return self._commits.last_commit
@@ -283,7 +288,13 @@ class Engine:
 
     def keys_revoked(self, name: str) -> None:
         """See :meth:`makima_relay.core.operators.Operators.keys_revoked`."""
-        self._perform(self.relay.keys_revoked(name, self._now()))
+        decided = self.relay.keys_revoked(name, self._now())
+        self._perform(decided)
+        if self.is_suspended:
+            # All that it sends goes to those whose key it was: they shall not stay until the database is mended.
+            for effect in decided:
+                if isinstance(effect, effects.SendToDaemon | effects.CloseDaemon):
+                    self.perform(effect)
 
     def turned_away(self, reason: Rejection, detail: str | None, address: str) -> None:
         """Somebody was turned away at the edge.

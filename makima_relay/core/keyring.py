@@ -54,6 +54,7 @@ class Keyring:
         for daemon in list(self._state.fleet.connected()):
             if daemon.key in ended:
                 self._presence.expel(daemon, f"its key is {what}", now)
+        self._presence.expel_parting(ended, now)
 
     def used(self, key: DaemonKey, machine_id: str, address: str, now: float) -> None:
         """Note that a machine has authenticated with a key: from then on it belongs to the key's name."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from makima_relay.core import effects
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.fleet import Daemon, daemon_id_of
@@ -28,6 +30,8 @@ class Presence:
         self._losses = losses
         #: Connections that take nothing more and are not gone yet, with whose they were.
         self._parting: dict[int, Daemon] = {}
+        #: The digests of the daemon keys that they presented.
+        self._keys_of_parting: dict[int, bytes] = {}
 
     def joined(self, connection: int, hello: Hello, address: str, now: float, key: DaemonKey | None = None) -> None:
         """Welcome a daemon that has authenticated; an older connection of the same machine is closed."""
@@ -110,6 +114,8 @@ class Presence:
 
     def _part(self, daemon: Daemon, connection: int, now: float) -> None:
         self._parting[connection] = daemon
+        if daemon.key is not None:
+            self._keys_of_parting[connection] = daemon.key
         daemon.parting.add(connection)
         self._take_away(daemon, connection, now)
 
@@ -128,10 +134,19 @@ class Presence:
         self._log_disconnected(daemon, reason, now)
         self._take_away(daemon, connection, now)
 
+    def expel_parting(self, keys: Set[bytes], now: float) -> None:
+        """Hear no more of what still comes on connections that are being closed and used one of these keys.
+
+        :param keys: their digests.
+        """
+        for connection in [each for each, key in self._keys_of_parting.items() if key in keys]:
+            self.lost(connection, "its key is taken no more", now)
+
     def lost(self, connection: int, reason: str, now: float) -> None:
         """Note that a connection is gone: nothing comes on it any more."""
         self.parting(connection, reason, now)
         daemon = self._parting.pop(connection, None)
+        self._keys_of_parting.pop(connection, None)
         if daemon is None:
             return
         daemon.parting.discard(connection)

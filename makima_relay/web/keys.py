@@ -86,7 +86,7 @@ class KeyRoutes:
         except UnknownKeyError:
             raise _unknown() from None
         yield self.engine.settled()
-        if self.engine.is_suspended:
+        if not self.engine.saves:
             raise ProblemError(
                 503, "they are taken no more; this will be stored when the database can be written again"
             )
@@ -98,10 +98,13 @@ class KeyRoutes:
         # It may be revoked by the time it is stored.
         created_at = self.engine.relay.keys.named(name).keys[-1].created_at
         yield self.engine.settled()
+        if not self.engine.saves:
+            # It may be lost with the process, and whoever was given it would not know.
+            raise ProblemError(503, "the key could not be stored and is not shown: rotate it when it can be")
         return json_answer(request, {"name": name, "key": key, "createdAt": rfc3339(created_at)}, 201)
 
     def _check_storable(self) -> None:
-        if self.engine.is_suspended:
+        if not self.engine.saves:
             raise ProblemError(503, "the database cannot be written at the moment")
 
     def _connected(self) -> dict[bytes, int]:

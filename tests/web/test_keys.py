@@ -99,6 +99,20 @@ class MakingTests(KeyTestCase):
         self.assert_problem(self.ask("POST", "/keys", body=MAKE), 503, "Service Unavailable")
         self.assertEqual(self.keys(), {})
 
+    def test_a_key_is_not_shown_when_it_could_not_be_stored_after_all(self) -> None:
+        """503: a crash would lose it."""
+        store = HandStore()
+        self.start(store)
+        self.make_api()
+        self.reactor.advance(1)
+        store.commits[-1].succeeds()
+        asked = self.treq.request("POST", "http://localhost:8787/keys", data=MAKE)
+        store.commits[-1].fails(StoreUnavailableError("disk full"))
+        self.treq.flush()
+        response = self.successResultOf(asked)
+        self.assertEqual(response.code, 503)
+        self.assertNotIn(b"makima_relay_", self.successResultOf(self.treq.content(response)))
+
 
 class ListTests(KeyTestCase):
     """GET /keys."""
@@ -170,6 +184,45 @@ class RevocationTests(KeyTestCase):
         self.assertEqual(bystander.take(), [])
         self.assertEqual(self.authenticate(key, "m1")[1], "unauthorized")
         self.assertEqual(set(self.keys()), {"other"})
+
+    def test_connections_are_closed_also_while_that_cannot_be_stored(self) -> None:
+        """At once; 503 says that it is not stored."""
+        key = self.make()
+        peer, _ = self.authenticate(key, "m1")
+        store = HandStore()
+        self.engine._commits._store = store
+        self.engine.noted("any", "thing")
+        self.reactor.advance(1)
+        store.commits[-1].fails(StoreUnavailableError("disk full"))
+        self.assert_problem(self.revoke(), 503, "Service Unavailable")
+        error, close = peer.take()
+        self.assertEqual((error.message["code"], close.close_code), ("unauthorized", 4401))
+        self.reactor.advance(2)
+        self.assertTrue(peer.lost)
+        store.commits[-1].succeeds()
+        self.assertEqual(set(self.keys()), set())
+
+    def test_what_could_not_be_stored_for_good_is_not_said_to_be_done(self) -> None:
+        """503: the key lives on when the relay is started again."""
+        self.make()
+        store = HandStore()
+        self.engine._commits._store = store
+        asked = self.treq.request("DELETE", "http://localhost:8787/keys/build-7")
+        self.reactor.advance(1)
+        store.commits[-1].fails(ValueError("damaged"))
+        self.treq.flush()
+        self.assertEqual(self.successResultOf(asked).code, 503)
+
+    def test_a_connection_that_is_being_closed_already_is_heard_no_more(self) -> None:
+        """Else what it sent before it learnt that a newer one replaced it would count."""
+        key = self.make()
+        older, _ = self.authenticate(key, "m1")
+        self.authenticate(key, "m1")
+        older.send("log")
+        self.assertEqual(self.engine.relay.reports_waiting, 1)
+        self.revoke()
+        older.send("log")
+        self.assertEqual(self.engine.relay.reports_waiting, 1)
 
     def test_its_machines_are_free_and_the_name_may_be_used_again(self) -> None:
         """By any other key."""
