@@ -38,12 +38,14 @@ class Refusal:
     :ivar code: the close code.
     :ivar reason: the same for the journal.
     :ivar rejection: the same for whoever counts.
+    :ivar is_guess: whether a wrong key was presented.
     """
 
     answer: bytes
     code: int
     reason: str
     rejection: Rejection
+    is_guess: bool = False
 
 
 class Admission:
@@ -75,7 +77,8 @@ class Admission:
         if presented is None:
             presented = header_key
         if not isinstance(presented, str) or not self._is_good(presented):
-            return _refusal(case, "unauthorized", "this key is not accepted", CLOSE_UNAUTHORIZED)
+            refusal = _refusal(case, "unauthorized", "this key is not accepted", CLOSE_UNAUTHORIZED)
+            return attrs.evolve(refusal, is_guess=True)
         try:
             hello = read_hello(case, members)
         except InvalidMessageError as error:

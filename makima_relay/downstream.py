@@ -143,7 +143,7 @@ class DaemonProtocol(Paced, WebSocketEnd, Thrifty, WebSocketServerProtocol):  # 
         if isinstance(decision, Refusal):
             self._refuse_later(decision)
             return
-        self.factory.guard.succeeded(self.transport.getPeer())
+        self.factory.guard.keys.succeeded(self.transport.getPeer())
         if self.factory.engine.is_suspended:
             # Welcoming it would wait for the database, and what it has to say could not be read.
             self._refuse(_unavailable(decision.hello))
@@ -167,8 +167,7 @@ class DaemonProtocol(Paced, WebSocketEnd, Thrifty, WebSocketServerProtocol):  # 
 
     def _refuse_later(self, refusal: Refusal) -> None:
         """Refuse; who has failed before is told later, and whatever else it says until then is not heard."""
-        is_guess = refusal.rejection is Rejection.UNAUTHORIZED
-        delay = self.factory.guard.failed(self.transport.getPeer()) if is_guess else 0.0
+        delay = self.factory.guard.keys.failed(self.transport.getPeer()) if refusal.is_guess else 0.0
         if delay:
             self.pause()
             self._refusing = True

@@ -70,7 +70,7 @@ class Doorkeeper(Protocol):
         if is_for_daemons is None:
             return
         # Who has guessed at keys too often is told so by the HTTP side.
-        may_try = not self.factory.guard.refused_for(self._address)
+        may_try = not self.factory.guard.keys.refused_for(self._address)
         self._hand_over(self.factory.websockets if is_for_daemons and may_try else self.factory.site)
 
     def _hand_over(self, factory: IProtocolFactory) -> None:

@@ -42,12 +42,42 @@ class Limits:
     traffic: int = 256 << 20
 
 
+class Attempts:
+    """Attempts to authenticate with one kind of secret, by address.
+
+    :param limits: how many may fail.
+    :param now: the monotonic clock, in seconds.
+    """
+
+    def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
+        self._now = now
+        self._failures = Failures(limits.failures, limits.refusal)
+
+    def failed(self, address: object) -> float:
+        """Note a failed one.
+
+        :return: how long the answer is to wait, in seconds.
+        """
+        return self._failures.failed(origin_of(address), self._now())
+
+    def succeeded(self, address: object) -> None:
+        """Note a good one."""
+        if len(self._failures):
+            self._failures.succeeded(origin_of(address))
+
+    def refused_for(self, address: object) -> float:
+        """For how many more seconds an address may make none; 0 if it may."""
+        return self._failures.refused_for(origin_of(address), self._now()) if len(self._failures) else 0.0
+
+
 class Guard:
     """Bounds what those may take who have not authenticated.
 
     :param limits: how much.
     :param now: the monotonic clock, in seconds.
     :param tell: told of each who is turned away; see :data:`Tell`.
+    :ivar keys: attempts of daemons.
+    :ivar tokens: attempts of operators; whoever has a daemon's key may guess at the token no more often for it.
     """
 
     def __init__(self, limits: Limits, now: Callable[[], float], tell: Tell) -> None:
@@ -55,7 +85,8 @@ class Guard:
         self.now = now
         self._tell = tell
         self._crowd = Crowd(limits.strangers, limits.strangers_per_address)
-        self._failures = Failures(limits.failures, limits.refusal)
+        self.keys = Attempts(limits, now)
+        self.tokens = Attempts(limits, now)
         self._accepts = TokenBucket(limits.accepts, limits.accepts, now()) if limits.accepts else None
         self._entries = TokenBucket(1 / _ENTRY_INTERVAL, _ENTRIES, now())
         self._unwritten = 0
@@ -82,24 +113,6 @@ class Guard:
         :return: for how many seconds no more are to be accepted.
         """
         return 0.0 if self._accepts is None else self._accepts.take(1.0, self.now())
-
-    # -------------------------------------------------------------------------------------------------- failures
-
-    def failed(self, address: object) -> float:
-        """Note a failed authentication.
-
-        :return: how long the answer is to wait, in seconds.
-        """
-        return self._failures.failed(origin_of(address), self.now())
-
-    def succeeded(self, address: object) -> None:
-        """Note a good one."""
-        if len(self._failures):
-            self._failures.succeeded(origin_of(address))
-
-    def refused_for(self, address: object) -> float:
-        """For how many more seconds an address may not try to authenticate; 0 if it may."""
-        return self._failures.refused_for(origin_of(address), self.now()) if len(self._failures) else 0.0
 
     # --------------------------------------------------------------------------------------------- turned away
 

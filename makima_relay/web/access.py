@@ -84,21 +84,27 @@ class Access:
         self.refuse_guesser(request)
         if not hmac.compare_digest(presented, token.encode()):
             if self.guard is not None:
-                self.guard.failed(request.getClientAddress())
+                self.guard.tokens.failed(request.getClientAddress())
                 self.guard.turned_away(Rejection.UNAUTHORIZED, "a wrong admin token", request.getClientAddress())
             raise _no_token()
         if self.guard is not None:
-            self.guard.succeeded(request.getClientAddress())
+            self.guard.tokens.succeeded(request.getClientAddress())
 
     def refuse_guesser(self, request: IRequest) -> None:
-        """Refuse whoever has failed to authenticate too often.
+        """Refuse whoever has guessed at the token too often.
 
         :raises ProblemError: 429.
         """
-        wait = 0.0 if self.guard is None else self.guard.refused_for(request.getClientAddress())
-        if wait:
-            headers = {"Retry-After": str(math.ceil(wait))}
-            raise ProblemError(429, "too many failed authentications from this address", headers)
+        if self.guard is not None:
+            _refuse_for(self.guard.tokens.refused_for(request.getClientAddress()))
+
+    def refuse_guesser_at_keys(self, request: IRequest) -> None:
+        """Refuse whoever has failed too often to authenticate as a daemon.
+
+        :raises ProblemError: 429.
+        """
+        if self.guard is not None:
+            _refuse_for(self.guard.keys.refused_for(request.getClientAddress()))
 
     @property
     def wants_sign_in(self) -> bool:
@@ -128,6 +134,12 @@ class Access:
         refuse_foreign(request)
         if self.sessions is not None:
             self.sessions.end(request)
+
+
+def _refuse_for(seconds: float) -> None:
+    if seconds:
+        headers = {"Retry-After": str(math.ceil(seconds))}
+        raise ProblemError(429, "too many failed authentications from this address", headers)
 
 
 def _no_token() -> ProblemError:

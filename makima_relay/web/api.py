@@ -114,7 +114,7 @@ class Api(KeyRoutes, SigningIn):
     def websocket_only(self, request: IRequest) -> bytes:
         """Tell who asks without a WebSocket upgrade that it takes one."""
         refuse_foreign(request)
-        self.access.refuse_guesser(request)
+        self.access.refuse_guesser_at_keys(request)
         raise ProblemError(426, "daemons connect here by WebSocket", {"Upgrade": "websocket", "Connection": "Upgrade"})
 
     # ------------------------------------------------------------------------------------------------- operators

@@ -8,6 +8,7 @@ import attrs
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IAddress
 
+from makima_relay.core.keys import digest_of
 from makima_relay.core.rejections import Rejection
 from makima_relay.downstream import DaemonFactory, DownstreamOptions
 from makima_relay.limits.failures import FIRST_DELAY
@@ -217,6 +218,25 @@ class GuessTests(EdgeTestCase):
         """A proxy on it would be everybody."""
         self.assertEqual([self.guess(HERE) for _ in range(10)], [0.0] * 10)
 
+    def test_a_good_key_makes_up_for_no_wrong_token(self) -> None:
+        """Or whoever has a key could guess at the token for ever."""
+        for expected in (b" 401 ", b" 401 ", b" 401 ", b" 429 "):
+            self.authenticate()
+            peer = self.comes()
+            peer.deliver(b"GET /tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer wrong\r\n\r\n")
+            self.assertIn(expected, peer.take_head())
+        self.assertIn(b" 101 ", self.refusal())
+
+    def test_the_machine_of_others_is_no_guess(self) -> None:
+        """A daemon that was copied, with a good key, locks out nobody behind the same address."""
+        for name in ("one", "two"):
+            self.engine.key_made(name, digest_of(f"key-{name}"))
+        self.authenticate("key-one", machine="m")
+        for _ in range(5):
+            peer = self.authenticate("key-two", machine="m")
+            self.assertEqual(peer.take()[0].message["code"], "unauthorized")
+        self.assertIn(b" 101 ", self.refusal())
+
     def test_a_good_key_makes_up_for_it(self) -> None:
         """Somebody there knows it."""
         self.guess()
@@ -241,14 +261,14 @@ class GuessTests(EdgeTestCase):
         self.reactor.advance(5)
         self.assertEqual(self.daemons.open, set())
 
-    def test_guesses_at_the_admin_token_count_with_those_at_keys(self) -> None:
-        """The right one is not looked at any more either."""
+    def test_who_guesses_at_the_admin_token_is_refused_too(self) -> None:
+        """The right one is not looked at any more either; daemons behind the same address are let in all the same."""
         for number in range(5):
             peer = self.comes()
             token = b"wrong" if number < 3 else b"a-token"
             peer.deliver(b"GET /tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token + b"\r\n\r\n")
             self.assertIn(b" 401 " if number < 3 else b" 429 ", peer.take_head())
-        self.assertIn(b" 429 ", self.refusal())
+        self.assertIn(b" 101 ", self.refusal())
 
     def test_who_asks_without_a_token_has_not_guessed(self) -> None:
         """The page does that before anybody signs in."""
