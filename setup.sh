@@ -2,6 +2,8 @@
 # Sets makima-relay up in this directory: checks what it needs, asks for its settings, installs it into .venv.
 # Runs with any bash from 3.2 on, which is what macOS has.
 set -euo pipefail
+# Others have to be able to run what is installed, and must not be able to change it, whatever the caller's umask.
+umask 022
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 cd "$here"
@@ -193,7 +195,7 @@ quoted() {
 # Replaces .env at once: nobody ever sees half of it, and nobody else may read it.
 write_env() {
   local url=$1 key=$2 name=$3
-  # Only this file is nobody else's business: others have to be able to run what is installed.
+  # This file is nobody else's business.
   new=$(umask 077 && mktemp "$env_file.XXXXXX")
   trap 'rm -f "$new"' EXIT
   {

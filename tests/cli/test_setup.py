@@ -53,7 +53,9 @@ class SetupTestCase(SynchronousTestCase):
             shutil.copy(ROOT / name, self.directory)
         self.env_file = self.directory / ".env"
 
-    def run_setup(self, *arguments: str, answers: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    def run_setup(
+        self, *arguments: str, answers: str = "", umask: int = -1, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run the script, from another directory."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKIMA_")}
         return subprocess.run(
@@ -61,6 +63,7 @@ class SetupTestCase(SynchronousTestCase):
             cwd="/",
             env={**environment, **variables},
             input=answers,
+            umask=umask,
             capture_output=True,
             text=True,
             timeout=30,
@@ -237,12 +240,13 @@ class InstallTests(SetupTestCase):
         self.assertFalse(self.env_file.exists())
         self.assertEqual(self.run_setup("install", "--yes").returncode, 2)
 
-    def test_others_can_run_what_is_installed(self) -> None:
-        """Only the settings are for nobody else: a service may run as a user of its own."""
-        usual = subprocess.run(["sh", "-c", "umask"], capture_output=True, text=True, check=True).stdout
-        self.run_setup("--yes", **GOOD)
-        self.assertEqual((self.directory / "umask.log").read_text(), usual)
-        self.assertEqual(stat.S_IMODE(self.env_file.stat().st_mode), 0o600)
+    def test_others_can_run_what_is_installed_and_not_change_it(self) -> None:
+        """Whatever the umask; a service may run as a user of its own, and only the settings are for nobody else."""
+        for umask in (0o000, 0o022, 0o077):
+            self.run_setup("--yes", "--force", umask=umask, **GOOD)
+            self.assertEqual(int((self.directory / "umask.log").read_text(), 8), 0o022)
+            self.assertEqual(stat.S_IMODE(self.env_file.stat().st_mode), 0o600)
+            (self.directory / ".venv" / ".installed").unlink()
 
     def test_it_installs_what_is_locked_and_nothing_else(self) -> None:
         """With hashes, without building what came from elsewhere, and then the package by itself."""
