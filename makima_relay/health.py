@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet import defer
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import IListeningPort
 from twisted.python.failure import Failure
 
@@ -35,6 +35,8 @@ class Health:
         self._store = store
         self._clock = clock
         self._ports: Sequence[IListeningPort] = ()
+        self._proven_at: float | None = None
+        self._asking: list[Deferred[bool]] = []
 
     def opened(self, ports: Sequence[IListeningPort]) -> None:
         """Learn which ports are open."""
@@ -57,8 +59,23 @@ class Health:
         """
         if self._engine.is_suspended:
             return False
-        if self._clock.monotonic() - self._engine.last_commit <= _FRESH:
+        last = max(self._engine.last_commit, self._proven_at or 0.0)
+        if self._clock.monotonic() - last <= _FRESH:
             return True
+        asking: Deferred[bool] = Deferred()
+        self._asking.append(asking)
+        if len(self._asking) == 1:
+            self._prove().addCallback(self._tell)
+        return (yield asking)
+
+    def _tell(self, writable: bool) -> None:
+        """Tell all who have asked meanwhile: everybody may, and commits must not wait behind a write for each."""
+        asking, self._asking = self._asking, []
+        for each in asking:
+            each.callback(writable)
+
+    @inlineCallbacks
+    def _prove(self) -> Any:
         try:
             yield self._store.prove_writable().addTimeout(_PATIENCE, self._clock.reactor)
         except (StoreUnavailableError, defer.TimeoutError):
@@ -67,6 +84,7 @@ class Health:
             # The file is damaged: the same commit of the engine's would fail for good.
             self._engine.break_off(Failure())
             return False
+        self._proven_at = self._clock.monotonic()
         return True
 
 
