@@ -53,6 +53,7 @@ setup(
             "psutil>=6",
             "ruff>=0.9",
             "types-setuptools",
+            "watchfiles>=1,<2",
         ],
         # Searches for hostile input, guided by coverage: tests/fuzz.
         "fuzz": ["atheris>=3,<4"],
