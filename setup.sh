@@ -17,6 +17,8 @@ Usage: ./setup.sh [--yes] [--force]        ask for the settings, write .env, ins
        ./setup.sh env [--yes] [--force]    ask for the settings and write .env, nothing else
        ./setup.sh install                  install, nothing else
        ./setup.sh demo [--keep]            install, and watch a server, a relay and two daemons at work
+       ./setup.sh dev [--port N] [...]     install with what development needs, and run a relay between stand-ins that is
+                                           started again whenever its source changes
        ./setup.sh test [TEST...]           install with what the tests need, and run them under coverage
        ./setup.sh bench [--quick] [...]    install with what the benchmarks need, and measure the relay beside others;
                                            ./setup.sh bench --help lists what there is
@@ -332,6 +334,11 @@ case ${1:-} in
     shift
     install ""
     exec "$venv/bin/makima-relay" demo "$@"
+    ;;
+  dev)
+    shift
+    install dev
+    exec "$venv/bin/makima-relay" sandbox dev "$@"
     ;;
   test)
     shift

@@ -11,6 +11,7 @@ from functools import partial
 import click
 
 from makima_relay.cli.chaos import chaos
+from makima_relay.cli.dev import dev
 from makima_relay.core.members import LONGEST_NAME
 from makima_relay.core.messages import MOST_SLOTS
 from makima_relay.sandbox import DEFAULT_KEY, SandboxError
@@ -99,3 +100,4 @@ def daemon(server_url: str, name: str, slots: int) -> None:
 
 
 sandbox.add_command(chaos)
+sandbox.add_command(dev)
