@@ -18,12 +18,9 @@ from makima_relay.clock import Clock
 from makima_relay.connector_options import ConnectorOptions
 from makima_relay.core.members import InvalidMessageError
 from makima_relay.core.messages import Authenticated, ServerError, read_command
+from makima_relay.reasons import describe
 from makima_relay.server_link import ServerFactory, ServerProtocol
-from makima_relay.websocket import (
-    CLOSE_GOING_AWAY,
-    CLOSE_NORMAL,
-    describe,
-)
+from makima_relay.websocket import CLOSE_GOING_AWAY, CLOSE_NORMAL
 
 
 class ConnectorState(enum.Enum):

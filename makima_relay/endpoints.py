@@ -68,7 +68,7 @@ def server_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
 
 
 def _tls_endpoint(reactor: Any, text: str) -> TLSEndpoint:
-    members = _members(text)
+    members = endpoint_members(text)
     unknown = ", ".join(sorted(members.keys() - _TLS_MEMBERS))
     if unknown:
         raise ValueError(f"ssl: does not take {unknown}")
@@ -77,10 +77,13 @@ def _tls_endpoint(reactor: Any, text: str) -> TLSEndpoint:
     return TLSEndpoint(reactor, port, certificate, backlog, members.get("interface", ""))
 
 
-def _members(text: str) -> dict[str, str]:
-    """The parts of a description by name, as Twisted reads them: a backslash takes the meaning of what follows it."""
+def endpoint_members(text: str, first: str = "port") -> dict[str, str]:
+    """The parts of a description by name, as Twisted reads them: a backslash takes the meaning of what follows it.
+
+    :param first: the name of the part that has none.
+    """
     parts = re.findall(r"(?:[^:\\]|\\.)+", text)[1:]
-    named = [part if "=" in part else f"port={part}" for part in parts]
+    named = [part if "=" in part else f"{first}={part}" for part in parts]
     return {name: re.sub(r"\\(.)", r"\1", value) for name, _, value in (each.partition("=") for each in named)}
 
 

@@ -172,6 +172,29 @@ class ServerTrust:
         return True
 
 
+@implementer(IOpenSSLClientConnectionCreator)
+class PinnedCertificate:
+    """Verifies that a server of this machine shows a certificate that is known, whatever names are in it.
+
+    :param path: the file that begins with the certificate.
+    :raises TLSFilesError: when it cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._known = _certificates(path)[0].digest("sha256")
+        self._context = SSL.Context(SSL.TLS_METHOD)
+        self._context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        self._context.set_verify(SSL.VERIFY_PEER, self._is_known)
+
+    def _is_known(self, _: SSL.Connection, shown: crypto.X509, _error: int, depth: int, _is_well: int) -> bool:
+        # What stands behind it does not matter.
+        return depth > 0 or shown.digest("sha256") == self._known
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """Make the TLS connection of one attempt."""
+        return SSL.Connection(self._context, None)
+
+
 def certificate_files(members: Mapping[str, str]) -> CertificateFiles:
     """The files of an ``ssl:`` endpoint.
 

@@ -17,8 +17,6 @@ from autobahn.websocket.compress import (
     PerMessageDeflateResponse,
     PerMessageDeflateResponseAccept,
 )
-from OpenSSL import SSL
-from service_identity import VerificationError
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -30,8 +28,8 @@ from makima_relay.alarms import Alarm, Alarms
 from makima_relay.core.journal import printable
 from makima_relay.frames import FastFrames
 from makima_relay.pieces import CompactPieces
+from makima_relay.reasons import describe
 from makima_relay.sockets import socket_of
-from makima_relay.tls import describe_tls
 
 CLOSE_NORMAL: Final = 1000
 CLOSE_GOING_AWAY: Final = 1001
@@ -306,16 +304,6 @@ class WebSocketEnd(FastFrames, CompactPieces):
         if self.wasNotCleanReason and not self.wasClean:  # type: ignore[attr-defined]
             return printable(self.wasNotCleanReason)  # type: ignore[attr-defined]
         return self.lost_because
-
-
-def describe(failure: Failure) -> str:
-    """Say in a few words why a connection failed, without a traceback."""
-    error = failure.value
-    if isinstance(error, VerificationError):
-        return "TLS: the certificate is not for this host name"
-    if isinstance(error, SSL.Error):
-        return describe_tls(error)
-    return printable(failure.getErrorMessage())
 
 
 def protocol_options(max_message_size: int, *, compression: bool, is_server: bool) -> dict[str, Any]:

@@ -1,41 +1,44 @@
-"""The ``makima-relay`` command: a module for each of its commands, put together here."""
+"""The ``makima-relay`` command: a module for each of its commands or a few, put together here."""
 
 from __future__ import annotations
-
-import sys
 
 import click
 
 from makima_relay import __version__
+from makima_relay.cli.daemons import daemons, drain, resume
 from makima_relay.cli.demo import demo
+from makima_relay.cli.errors import MEANINGS
+from makima_relay.cli.group import Command
 from makima_relay.cli.keys import keys
 from makima_relay.cli.sandbox import sandbox
-from makima_relay.sandbox import bug_in_one_line
+from makima_relay.cli.status import reconnect, status
+
+_STATUSES = "\b\nExit status:\n" + "\n".join(f"  {status.value:<4} {meaning}" for status, meaning in MEANINGS.items())
 
 
 @click.group(
+    cls=Command,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_STATUSES,
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def makima_relay(context: click.Context) -> None:
     """The self-hosted edge between a Makima server and its daemons.
 
-    The relay itself is started with `twistd makima-relay`.
+    The relay itself is started with `twistd makima-relay`. The commands that ask a relay find it by --url or
+    MAKIMA_RELAY_URL, else by the settings of this machine; its admin token is in MAKIMA_RELAY_ADMIN_TOKEN, or
+    in the file that MAKIMA_RELAY_ADMIN_TOKEN_FILE names.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
-makima_relay.add_command(demo)
-makima_relay.add_command(keys)
-makima_relay.add_command(sandbox)
+for command in (status, daemons, drain, resume, reconnect, keys, demo, sandbox):
+    makima_relay.add_command(command)
 
 
 def main() -> None:
     """Run the command; whatever goes wrong is one line, and an exit status."""
-    try:
-        makima_relay(prog_name="makima-relay")
-    except Exception as error:
-        sys.exit(f"makima-relay: {bug_in_one_line(error)}")
+    makima_relay(prog_name="makima-relay")

@@ -5,7 +5,7 @@ value and what it takes.
 """
 
 from makima_relay.settings.secret_files import SecretFile
-from makima_relay.settings.sources import forget_secrets, load, load_one
+from makima_relay.settings.sources import forget_secrets, load, load_one, load_secret
 from makima_relay.settings.table import SETTINGS, Setting, Settings
 from makima_relay.settings.urls import daemon_endpoint, secrets_of, shown_url
 from makima_relay.settings.values import SettingsError
@@ -20,6 +20,7 @@ __all__ = [
     "forget_secrets",
     "load",
     "load_one",
+    "load_secret",
     "secrets_of",
     "shown_url",
 ]

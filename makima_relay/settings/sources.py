@@ -70,6 +70,17 @@ def load_one(name: str, options: Mapping[str, str | None], environment: Mapping[
     return None if text is None else _value(setting, text, source)
 
 
+def load_secret(name: str, options: Mapping[str, str | None], environment: Mapping[str, str]) -> str | None:
+    """Gather one setting that is a secret, if it is there.
+
+    :param name: what would be its option.
+    :raises SettingsError: when it is wrong.
+    """
+    setting = next(each for each in SETTINGS if each.name == name)
+    text, source = _find_secret(setting, (environment, _read_env_file(options, environment)[1]))
+    return text if text is None or isinstance(source, SecretFile) else str(_value(setting, text, source))
+
+
 def _missing(setting: Setting) -> str:
     about = f"({setting.about}; {setting.kind.takes})"
     if setting.secret:

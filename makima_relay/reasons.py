@@ -1,0 +1,20 @@
+"""Why a connection failed, in words."""
+
+from __future__ import annotations
+
+from OpenSSL import SSL
+from service_identity import VerificationError
+from twisted.python.failure import Failure
+
+from makima_relay.core.journal import printable
+from makima_relay.tls import describe_tls
+
+
+def describe(failure: Failure) -> str:
+    """Say in a few words why a connection failed, without a traceback."""
+    error = failure.value
+    if isinstance(error, VerificationError):
+        return "TLS: the certificate is not for this host name"
+    if isinstance(error, SSL.Error):
+        return describe_tls(error)
+    return printable(failure.getErrorMessage())
