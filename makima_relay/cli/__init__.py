@@ -10,8 +10,11 @@ from makima_relay.cli.demo import demo
 from makima_relay.cli.errors import MEANINGS
 from makima_relay.cli.group import Command
 from makima_relay.cli.keys import keys
+from makima_relay.cli.logs import logs
 from makima_relay.cli.sandbox import sandbox
 from makima_relay.cli.status import reconnect, status
+from makima_relay.cli.task import cancel, task
+from makima_relay.cli.tasks import tasks
 
 _STATUSES = "\b\nExit status:\n" + "\n".join(f"  {status.value:<4} {meaning}" for status, meaning in MEANINGS.items())
 
@@ -35,7 +38,7 @@ def makima_relay(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (status, daemons, drain, resume, reconnect, keys, demo, sandbox):
+for command in (status, tasks, task, daemons, logs, reconnect, cancel, drain, resume, keys, demo, sandbox):
     makima_relay.add_command(command)
 
 

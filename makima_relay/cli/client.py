@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -52,27 +53,39 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
-class _Reader(Protocol):
-    """Hands on the body of an answer that does not end by itself.
+class Body(Protocol):
+    """The body of an answer, which may go on for as long as the relay runs.
 
-    :param received: takes what comes.
+    :param response: the answer.
     """
 
-    def __init__(self, received: Callable[[bytes], None]) -> None:
-        self._received = received
-        self.ended: Deferred[None] = Deferred(lambda _: self.close())
+    def __init__(self, response: Any) -> None:
+        self._response = response
+        self._received: Callable[[bytes], object] = lambda _: None
+        self._ended: Callable[[], object] = lambda: None
+        self._is_closed = False
+
+    def read(self, received: Callable[[bytes], object], ended: Callable[[], object]) -> None:
+        """Read it.
+
+        :param received: takes what comes.
+        :param ended: called when nothing more comes.
+        """
+        self._received, self._ended = received, ended
+        self._response.deliverBody(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Some more of it."""
-        self._received(data)
+        if not self._is_closed:
+            self._received(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """That was all."""
-        if not self.ended.called:
-            self.ended.callback(None)
+        self._ended()
 
     def close(self) -> None:
-        """Read no more."""
+        """Read no more; the connection goes."""
+        self._is_closed = True
         if self.transport is not None:
             self.transport.loseConnection()
 
@@ -107,27 +120,14 @@ class RelayClient:
         """Have something taken back; see :meth:`get`."""
         return await self._ask("DELETE", path)
 
-    async def stream(
-        self,
-        path: str,
-        received: Callable[[bytes], None],
-        headers: Mapping[str, str],
-        begun: Callable[[_Reader], None],
-        **query: str | int | None,
-    ) -> None:
-        """Read an answer for as long as it goes on.
-
-        :param received: takes what comes.
-        :param begun: is given what can be closed.
-        :raises CommandError: when the relay does not answer, or says no.
-        """
+    async def open(self, path: str, headers: Mapping[str, str], **query: str | int | None) -> Body:
+        """Ask for an answer that goes on and on; see :meth:`get`."""
         response = await self._request("GET", _with_query(path, query), {"Accept": "text/event-stream", **headers})
         if response.code != 200:
             self._checked(response.code, await self._content(response))
-        reader = _Reader(received)
-        response.deliverBody(reader)
-        begun(reader)
-        await reader.ended
+        elif not (response.headers.getRawHeaders("content-type") or [""])[0].startswith("text/event-stream"):
+            raise self._no_relay(response.code)
+        return Body(response)
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         response = await self._request(method, path, {"Accept": "application/json"}, body)
@@ -147,10 +147,9 @@ class RelayClient:
 
     async def _content(self, response: Any) -> bytes:
         chunks: list[bytes] = []
-        reader = _Reader(chunks.append)
-        response.deliverBody(reader)
-        reader.ended.addTimeout(_TIMEOUT, self.reactor)
-        await self._reached(reader.ended)
+        done: Deferred[None] = Deferred()
+        Body(response).read(chunks.append, partial(_fire, done))
+        await self._reached(done.addTimeout(_TIMEOUT, self.reactor))
         return b"".join(chunks)
 
     async def _reached(self, asked: Deferred[Any]) -> Any:
@@ -166,6 +165,9 @@ class RelayClient:
     def _unreachable(self, failure: Failure) -> UnreachableError:
         return UnreachableError(f"no relay answers at {self.place.shown}: {describe(failure)}")
 
+    def _no_relay(self, code: int) -> UnreachableError:
+        return UnreachableError(f"what answers at {self.place.shown} is no relay (HTTP {code})")
+
     def _checked(self, code: int, content: bytes) -> Any:
         """The answer's JSON, if it is one that the relay gives when it did as asked."""
         if code == 204:
@@ -175,7 +177,7 @@ class RelayClient:
         except ValueError:
             answer = None
         if not isinstance(answer, dict) or 300 <= code < 400:
-            raise UnreachableError(f"what answers at {self.place.shown} is no relay (HTTP {code})")
+            raise self._no_relay(code)
         # /health and /readyz answer 503 with what is the matter.
         if code < 400 or "detail" not in answer:
             return answer
@@ -189,6 +191,11 @@ class RelayClient:
         elif code == 401:
             detail = f"the relay wants its admin token: set {TOKEN_VARIABLE}, or {TOKEN_VARIABLE}_FILE"
         return NotAllowedError(detail)
+
+
+def _fire(done: Deferred[None]) -> None:
+    if not done.called:
+        done.callback(None)
 
 
 def _with_query(path: str, query: Mapping[str, str | int | None]) -> str:

@@ -37,7 +37,7 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 class Column:
     """A column of a table.
 
-    :ivar whole: whether it is never cut, and not broken before all others are.
+    :ivar whole: whether it is cut only when there is no other way.
     """
 
     name: str
@@ -120,8 +120,11 @@ class Screen:
             return
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         for column in columns:
-            table.add_column(column.name, overflow="fold" if column.whole else "ellipsis", no_wrap=not column.whole)
+            table.add_column(column.name, overflow="fold" if column.whole else "ellipsis", no_wrap=column.whole)
         for row in rows:
+            for cell in row:
+                # Rich narrows the columns that may wrap first; a row is one line all the same.
+                cell.no_wrap = True
             table.add_row(*row)
         self.console.print(table)
 
