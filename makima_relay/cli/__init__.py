@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from makima_relay import __version__
+from makima_relay.cli.backup import backup
 from makima_relay.cli.daemons import daemons, drain, resume
 from makima_relay.cli.demo import demo
 from makima_relay.cli.errors import MEANINGS
@@ -12,6 +13,7 @@ from makima_relay.cli.group import Command
 from makima_relay.cli.keys import keys
 from makima_relay.cli.logs import logs
 from makima_relay.cli.sandbox import sandbox
+from makima_relay.cli.setup import setup
 from makima_relay.cli.status import reconnect, status
 from makima_relay.cli.task import cancel, task
 from makima_relay.cli.tasks import tasks
@@ -38,7 +40,22 @@ def makima_relay(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (status, tasks, task, daemons, logs, reconnect, cancel, drain, resume, keys, demo, sandbox):
+for command in (
+    status,
+    tasks,
+    task,
+    daemons,
+    logs,
+    reconnect,
+    cancel,
+    drain,
+    resume,
+    keys,
+    setup,
+    backup,
+    demo,
+    sandbox,
+):
     makima_relay.add_command(command)
 
 

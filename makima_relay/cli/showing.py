@@ -6,13 +6,15 @@ Strings may come from peers: they are escaped, and never read as rich's markup.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import attrs
 import click
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -133,6 +135,19 @@ class Screen:
         widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
         for line in lines:
             click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+    @contextmanager
+    def progress(self, text: str) -> Iterator[Callable[[float], object]]:
+        """Show people how far something is.
+
+        :return: takes how far, from 0 to 1.
+        """
+        if not self.is_terminal:
+            yield lambda _: None
+            return
+        with Progress(console=self.console, transient=True, auto_refresh=False) as progress:
+            task = progress.add_task(text, total=1.0)
+            yield lambda part: progress.update(task, completed=part, refresh=True)
 
     def note(self, text: str) -> None:
         """Show people something that programs need not have."""
