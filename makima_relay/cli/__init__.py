@@ -6,6 +6,7 @@ import click
 
 from makima_relay import __version__
 from makima_relay.cli.backup import backup
+from makima_relay.cli.check import check
 from makima_relay.cli.daemons import daemons, drain, resume
 from makima_relay.cli.demo import demo
 from makima_relay.cli.errors import MEANINGS
@@ -52,6 +53,7 @@ for command in (
     resume,
     keys,
     setup,
+    check,
     backup,
     demo,
     sandbox,

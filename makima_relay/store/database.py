@@ -146,6 +146,11 @@ def _create(path: Path) -> None:
             side_file.chmod(_OURS)
 
 
+def newest_schema() -> int:
+    """The version of the schema that this program knows."""
+    return max(number for number, _ in _upgrades(resources.files(__package__) / "schema"))
+
+
 def _upgrades(schema: Traversable) -> list[tuple[int, str]]:
     """The numbered upgrades, ``0001_what.sql`` and so on, in order."""
     found = []
