@@ -18,6 +18,7 @@ from makima_relay.cli.setup import setup
 from makima_relay.cli.status import reconnect, status
 from makima_relay.cli.task import cancel, task
 from makima_relay.cli.tasks import tasks
+from makima_relay.cli.top import top
 
 _STATUSES = "\b\nExit status:\n" + "\n".join(f"  {status.value:<4} {meaning}" for status, meaning in MEANINGS.items())
 
@@ -43,6 +44,7 @@ def makima_relay(context: click.Context) -> None:
 
 for command in (
     status,
+    top,
     tasks,
     task,
     daemons,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 from rich.text import Text
 
@@ -13,7 +14,8 @@ from makima_relay.cli.asking import surroundings
 from makima_relay.cli.errors import ExitStatus
 from makima_relay.cli.findings import Finding, Verdict, fail, has_failed, ok
 from makima_relay.cli.showing import Screen, shown
-from makima_relay.settings import SETTINGS, SettingsError, load
+from makima_relay.redaction import Redactor
+from makima_relay.settings import SETTINGS, SettingsError, load, secrets_of
 
 if TYPE_CHECKING:
     from makima_relay.cli.asking import Surroundings
@@ -73,7 +75,13 @@ def check(env_file: str | None, offline: bool, as_json: bool, **options: Any) ->
         tell([fail("settings", str(error))])
     else:
         tell([ok("settings", "complete and well-formed")])
-        around.run(lambda reactor: _look(reactor, around, settings, tell, offline=offline))
+        redact = Redactor([settings.api_key, settings.admin_token, *secrets_of(settings.server_url)])
+
+        def tell_redacted(findings: Sequence[Finding]) -> None:
+            # What the server says may hold what it was told.
+            tell([attrs.evolve(each, text=redact(each.text)) for each in findings])
+
+        around.run(lambda reactor: _look(reactor, around, settings, tell_redacted, offline=offline))
     if as_json:
         screen.json([_as_json(each) for each in shown_findings])
     raise SystemExit(ExitStatus.REFUSED if has_failed(shown_findings) else ExitStatus.OK)

@@ -141,7 +141,14 @@ class RelayClient:
         url = f"{self.place.url}{path}"
         data = None if body is None else json.dumps(body).encode()
         asked = self.http.request(
-            method, url, headers=headers, data=data, allow_redirects=False, unbuffered=True, timeout=_TIMEOUT
+            method,
+            url,
+            headers=headers,
+            data=data,
+            allow_redirects=False,
+            unbuffered=True,
+            timeout=_TIMEOUT,
+            reactor=self.reactor,
         )
         return await self._reached(asked)
 
