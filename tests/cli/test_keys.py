@@ -9,9 +9,16 @@ from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.cli import makima_relay
+from makima_relay.cli.asking import Surroundings
+from makima_relay.cli.errors import ExitStatus, UnreachableError
 from makima_relay.core.keys import DaemonKeys
 from makima_relay.store.database import connect, open_database
 from makima_relay.store.keys import read_keys
+
+
+def nobody_answers(_main: object) -> None:
+    """No relay runs on this machine."""
+    raise UnreachableError("no relay answers")
 
 
 class KeysTests(SynchronousTestCase):
@@ -22,8 +29,15 @@ class KeysTests(SynchronousTestCase):
 
     def run_command(self, *arguments: str) -> Result:
         """Run the command on the database."""
-        environment = {"MAKIMA_RELAY_DATABASE": str(self.path), "MAKIMA_RELAY_KEY_ROTATION_GRACE": "1h"}
-        return CliRunner(env=environment).invoke(makima_relay, ["keys", *arguments], prog_name="makima-relay")
+        environment = {
+            "MAKIMA_RELAY_DATABASE": str(self.path),
+            "MAKIMA_RELAY_KEY_ROTATION_GRACE": "1h",
+            "MAKIMA_RELAY_URL": None,
+        }
+        around = Surroundings(nobody_answers)
+        return CliRunner(env=environment).invoke(
+            makima_relay, ["keys", *arguments], obj=around, prog_name="makima-relay"
+        )
 
     def run_well(self, *arguments: str) -> str:
         """Run the command, which must succeed."""
@@ -83,9 +97,20 @@ class KeysTests(SynchronousTestCase):
         """Its memory would not know."""
         running = open_database(self.path)
         self.addCleanup(running.release)
-        result = self.run_command("add", "build-7")
-        self.assertEqual(result.exit_code, 1)
-        self.assertIn("another relay uses it", result.output)
+        for arguments, status in (
+            (("add", "build-7"), ExitStatus.UNREACHABLE),
+            (("add", "build-7", "--offline"), ExitStatus.REFUSED),
+            (("list", "--database", str(self.path)), ExitStatus.REFUSED),
+        ):
+            result = self.run_command(*arguments)
+            self.assertEqual(result.exit_code, status, result.output)
+            self.assertIn("another relay uses it", result.output)
+
+    def test_a_relay_that_was_named_is_the_only_one(self) -> None:
+        """If it does not answer, nothing is done elsewhere."""
+        result = self.run_command("add", "build-7", "--url", "http://relay.example")
+        self.assertEqual(result.exit_code, ExitStatus.UNREACHABLE, result.output)
+        self.assertFalse(self.path.exists())
 
     def test_a_damaged_database_is_said_in_one_line(self) -> None:
         """Whatever is wrong with it: a table that is gone, or values that no relay writes."""
@@ -102,5 +127,5 @@ class KeysTests(SynchronousTestCase):
                 connection.execute(damage)
             result = self.run_command("list")
             self.assertEqual(result.exit_code, 1, damage)
-            self.assertIn(f"Error: database {self.path}: it is damaged", result.output)
+            self.assertIn(f"makima-relay: database {self.path}: it is damaged", result.output)
             self.assertEqual(result.output.count("\n"), 1, result.output)
