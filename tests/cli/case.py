@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 from click.testing import CliRunner, Result
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -16,6 +17,17 @@ from makima_relay.cli.errors import ExitStatus
 from tests.web.case import ApiTestCase
 
 URL = "http://localhost:8787"
+
+
+@attrs.frozen
+class _Present:
+    """Asks what is there at the moment."""
+
+    case: CommandTestCase
+
+    def request(self, *arguments: Any, **options: Any) -> Any:
+        """Ask as treq does."""
+        return self.case.treq.request(*arguments, **options)
 
 
 class CommandTestCase(ApiTestCase):
@@ -47,7 +59,7 @@ class CommandTestCase(ApiTestCase):
 
     def run_command(self, *arguments: str, **environment: str | None) -> Result:
         """Run the command."""
-        around = Surroundings(self.run_in_memory, lambda _reactor, _place: self.treq)
+        around = Surroundings(self.run_in_memory, lambda _reactor, _place: _Present(self))
         variables = {"MAKIMA_RELAY_URL": URL, "MAKIMA_RELAY_ADMIN_TOKEN": None, **environment}
         return CliRunner(env=variables).invoke(makima_relay, arguments, obj=around, prog_name="makima-relay")
 
