@@ -34,13 +34,21 @@ class Backup:
     tasks: int
 
 
-def back_up(database: Path, target: Path, *, replace: bool, told: Callable[[float], object]) -> Backup:
+def back_up(
+    database: Path,
+    target: Path,
+    *,
+    replace: bool,
+    told: Callable[[float], object],
+    pages: int = _PAGES_AT_A_TIME,
+) -> Backup:
     """Copy a database as it is at one moment; whoever writes to it goes on.
 
     The copy takes its name only when it is whole, verified, and on disk.
 
     :param replace: whether a file of that name may be replaced.
     :param told: is told how far it is, from 0 to 1.
+    :param pages: how many are copied before that.
     :raises DatabaseError: when it cannot be done; then there is no new file.
     """
     if not replace and (target.exists() or target.is_symlink()):
@@ -49,7 +57,7 @@ def back_up(database: Path, target: Path, *, replace: bool, told: Callable[[floa
     try:
         os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _OURS))
         unfinished.chmod(_OURS)
-        _copy(database, unfinished, told)
+        _copy(database, unfinished, told, pages)
         made = Backup(target, unfinished.stat().st_size, _verify(unfinished))
         _keep(unfinished, target, replace=replace)
     except FileExistsError:
@@ -77,7 +85,7 @@ def open_read_only(path: Path, **parameters: str) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(path))}?{query}", uri=True, timeout=BUSY_TIMEOUT)
 
 
-def _copy(database: Path, unfinished: Path, told: Callable[[float], object]) -> None:
+def _copy(database: Path, unfinished: Path, told: Callable[[float], object], pages: int) -> None:
     def progress(_status: int, remaining: int, total: int) -> None:
         told(1 - remaining / max(1, total))
 
@@ -85,7 +93,7 @@ def _copy(database: Path, unfinished: Path, told: Callable[[float], object]) -> 
         # It reads what was there at this moment, whatever is written since: the copy never has to begin anew.
         source.execute("BEGIN")
         source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        source.backup(copy, pages=_PAGES_AT_A_TIME, progress=progress, sleep=0)
+        source.backup(copy, pages=pages, progress=progress, sleep=0)
 
 
 def _verify(path: Path) -> int:
@@ -96,9 +104,9 @@ def _verify(path: Path) -> int:
     with closing(open_read_only(path, immutable="1")) as copy:
         found = [str(row[0]) for row in copy.execute("PRAGMA integrity_check(1)")]
         if found != ["ok"]:
-            raise DatabaseError(f"the database is damaged, and so would be its back-up: {found[0]}")
+            raise DatabaseError(f"the database is damaged, and so would be its back-up: {' '.join(found[0].split())}")
         try:
-            return int(copy.execute("SELECT sum(tasks) FROM task_counts").fetchone()[0] or 0)
+            return int(copy.execute("SELECT count(*) FROM tasks").fetchone()[0])
         except sqlite3.OperationalError:
             raise DatabaseError("this is no database of a relay; name the right one by --database") from None
 
