@@ -91,7 +91,7 @@ async def present(reactor: Any, settings: Settings, machine_id: str) -> Finding:
     try:
         trust = trust_for(settings.server_url, settings.upstream_ca)
     except StartError as error:
-        return fail("server key", str(error))
+        return fail("server key", str(error), "name a file of PEM certificates that can be read")
     name = (settings.agent_name or f"makima-edge-{machine_id[:8]}")[: LONGEST_NAME - len(_SUFFIX)] + _SUFFIX
     # With a machine id of its own: a relay that runs is not replaced by its check.
     own_id = str(uuid.uuid5(_NAMESPACE, machine_id))

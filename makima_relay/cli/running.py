@@ -83,8 +83,10 @@ def run_in(reactor: Any, main: Main) -> Any:
         work = Deferred.fromCoroutine(main(reactor))
 
         def end(why: BaseException) -> None:
-            endings.append(why)
-            work.cancel()
+            # A reactor that stops lets go of the pipe too.
+            if not results:
+                endings.append(why)
+                work.cancel()
 
         for number, status in _ENDED_BY.items():
             signal.signal(number, partial(_call_in, reactor, end, SystemExit(status)))
