@@ -31,6 +31,14 @@ class Command(click.Group):
             status = ExitStatus.REFUSED
         sys.exit(int(status) if isinstance(status, int) else ExitStatus.OK)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a part of it."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # With its number click would end the process itself, with a status of its own.
+            raise BrokenPipeError from None
+
 
 def _nobody_reads() -> ExitStatus:
     """Have nothing else written where nobody reads, not even what Python still has at its end."""

@@ -12,12 +12,14 @@ from makima_relay.cli.asking import asking, json_option
 from makima_relay.cli.errors import CommandError, RefusedError
 from makima_relay.cli.showing import Screen, shown
 from makima_relay.cli.tasks import change, reason, shown_status
+from makima_relay.core.spelling import folded
 
 if TYPE_CHECKING:
     from makima_relay.cli.client import RelayClient
     from makima_relay.cli.events import Event
 
 _FINISHED = frozenset({"completed", "failed", "cancelled"})
+_PROGRESS = "taskprogress"
 #: The members of a report in which daemons put what a task printed.
 _TEXTS = ("output", "text", "data", "content", "message", "line")
 
@@ -193,13 +195,18 @@ def _report(data: Any) -> dict[str, Any]:
 
 
 def printed(payload: Any) -> list[Text]:
-    """What a report says that a task printed, by lines; the report itself when it says it in a way of its own."""
+    """What a report says that a task printed, by lines; the report itself when it says it in a way of its own.
+
+    One that tells only how far the task is has printed nothing.
+    """
     if isinstance(payload, dict):
         for member in _TEXTS:
             text = payload.get(member)
             if isinstance(text, str):
                 style = "red" if payload.get("stream") == "stderr" else ""
                 return [shown_line(line, style) for line in text.removesuffix("\n").split("\n")]
+        if folded(str(payload.get("type"))) == _PROGRESS:
+            return []
     return [shown_line(json.dumps(payload), "dim")]
 
 

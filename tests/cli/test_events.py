@@ -208,11 +208,17 @@ class StreamTests(CommandTestCase):
         self.assertEqual(lines, ["a", r"b\x1b[2J    c", "same", "same", "same", "same"])
         self.assertEqual(self.relay.asked[0][1], {b"output": [b"t1"]})
 
+    @staticmethod
+    def without_text() -> list[dict[str, Any]]:
+        """Reports that say nothing of what a task printed."""
+        payloads = {"type": "task_progress", "percent": 3}, {"type": "toolUse", "name": "x"}
+        return [{"at": "T2", "payload": payload} for payload in payloads]
+
     def test_output_is_shown_as_it_was_kept(self) -> None:
-        """As lines, or as reports in JSON; a report without text is shown whole."""
-        self.relay.output = [report(1, "a\n\nb"), {"at": "T2", "payload": {"type": "taskProgress", "percent": 3}}]
+        """As lines, or as reports in JSON; a report without text is shown whole, but for progress."""
+        self.relay.output = [report(1, "a\n\nb"), *self.without_text()]
         lines = self.run_well("task", "t1", "--output").splitlines()
-        self.assertEqual(lines, ["a", "", "b", '{"type": "taskProgress", "percent": 3}'])
+        self.assertEqual(lines, ["a", "", "b", '{"type": "toolUse", "name": "x"}'])
         as_json = [json.loads(line) for line in self.run_well("task", "t1", "--output", "--json").splitlines()]
         self.assertEqual(as_json, self.relay.output)
 

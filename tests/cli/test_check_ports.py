@@ -1,0 +1,79 @@
+"""Where a relay could listen, as ``makima-relay check`` tries it on the real network."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import fail
+from twisted.internet.error import ConnectionLost
+from twisted.trial.unittest import TestCase
+
+from makima_relay.cli.asking import Surroundings
+from makima_relay.cli.check_ports import check_listening
+from makima_relay.cli.findings import Verdict
+from tests.processes.certificates import make_certificate
+
+
+class _NoRelay:
+    """What listens there does not speak HTTP."""
+
+    def request(self, *_: Any, **__: Any) -> Any:
+        """Fail."""
+        return fail(ConnectionLost())
+
+
+class ListeningTests(TestCase):
+    """Each address is tried, and left."""
+
+    async def look(self, text: str) -> list[tuple[Verdict, str]]:
+        """What is found of an endpoint."""
+        around = Surroundings(http=lambda _reactor, _place: _NoRelay())
+        return [(each.verdict, f"{each.text} {each.remedy}") for each in await check_listening(reactor, around, text)]
+
+    async def verdicts(self, text: str) -> list[Verdict]:
+        """How an endpoint is."""
+        return [verdict for verdict, _ in await self.look(text)]
+
+    async def test_a_free_address_is_left_free(self) -> None:
+        """It can be tried again; what others could read is warned of."""
+        for _ in range(2):
+            self.assertEqual(await self.verdicts("tcp:0:interface=127.0.0.1"), [Verdict.OK])
+        self.assertEqual(await self.verdicts("tcp:0"), [Verdict.OK, Verdict.WARN])
+
+    async def test_a_socket_in_the_file_system_is_not_left_behind(self) -> None:
+        """Nor its lock."""
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
+        self.assertEqual(await self.verdicts(f"unix:{directory}/relay.sock"), [Verdict.OK])
+        self.assertEqual(list(Path(directory).iterdir()), [])
+
+    async def test_an_address_of_another_program_is_said(self) -> None:
+        """With how to find that program."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            found = await self.look(f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1")
+        self.assertEqual([verdict for verdict, _ in found], [Verdict.FAIL])
+        self.assertIn("ss -ltnp", found[0][1])
+
+    async def test_what_cannot_be_listened_on_is_said(self) -> None:
+        """An address of another machine, a description that is none; systemd's cannot be tried."""
+        self.assertEqual(await self.verdicts("tcp:0:interface=192.0.2.1"), [Verdict.FAIL])
+        self.assertEqual(await self.verdicts("nonsense"), [Verdict.FAIL])
+        self.assertEqual(await self.verdicts("ssl:0:privateKey=/nowhere"), [Verdict.FAIL])
+        self.assertEqual(await self.verdicts("systemd:domain=INET:name=x"), [Verdict.WARN])
+
+    async def test_a_certificate_that_ends_soon_is_warned_of(self) -> None:
+        """And a private key that others can read."""
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        certificate, key = make_certificate(directory, "localhost")
+        text = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
+        for mode, words in ((0o644, "others can read"), (0o600, "is good for 0 days")):
+            key.chmod(mode)
+            (verdict, said), (port, _) = await self.look(text)
+            self.assertEqual((verdict, port), (Verdict.WARN, Verdict.OK))
+            self.assertIn(words, said)
