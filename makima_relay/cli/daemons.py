@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from makima_relay.cli.client import RelayClient
 
 _COLUMNS = (
-    Column("DAEMON", whole=True),
-    Column("USED"),
-    Column("STATE"),
-    Column("SEEN"),
-    Column("ADDRESS"),
+    Column("DAEMON", whole=True, room=80),
+    Column("USED", whole=True),
+    Column("STATE", whole=True),
+    Column("SEEN", whole=True),
+    Column("ADDRESS", room=60),
     Column("HOST"),
 )
 _STYLES = {"ready": "green", "full": "cyan", "draining": "yellow", "unhealthy": "red"}

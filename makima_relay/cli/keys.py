@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     Column("NAME", whole=True),
-    Column("CREATED"),
-    Column("LAST USED"),
-    Column("FROM"),
-    Column("MACHINES"),
-    Column("CONNECTED"),
-    Column("OLDER KEYS UNTIL"),
+    Column("CREATED", room=60),
+    Column("LAST USED", whole=True),
+    Column("FROM", room=80),
+    Column("MACHINES", room=70),
+    Column("CONNECTED", whole=True),
+    Column("OLDER KEYS UNTIL", room=100),
 )
 
 

@@ -40,10 +40,12 @@ class Column:
     """A column of a table.
 
     :ivar whole: whether it is cut only when there is no other way.
+    :ivar room: columns that a terminal must have for it to be there at all.
     """
 
     name: str
     whole: bool = False
+    room: int = 0
 
 
 def shown(value: object, style: str = "") -> Text:
@@ -121,13 +123,14 @@ class Screen:
             self._plain(columns, rows)
             return
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for column in columns:
+        fitting = [place for place, column in enumerate(columns) if column.room <= self.console.width]
+        for column in (columns[place] for place in fitting):
             table.add_column(column.name, overflow="fold" if column.whole else "ellipsis", no_wrap=column.whole)
         for row in rows:
             for cell in row:
                 # Rich narrows the columns that may wrap first; a row is one line all the same.
                 cell.no_wrap = True
-            table.add_row(*row)
+            table.add_row(*(row[place] for place in fitting))
         self.console.print(table)
 
     def _plain(self, columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> None:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     Column("TASK", whole=True),
-    Column("STATUS"),
-    Column("RECEIVED"),
-    Column("DAEMON"),
+    Column("STATUS", whole=True),
+    Column("RECEIVED", room=80),
+    Column("DAEMON", room=70),
     Column("NAME"),
-    Column("REASON"),
+    Column("REASON", room=90),
 )
 _OFFSET_AND_FOLLOW = "--offset does not go with --follow, which begins with the newest"
 STATUSES = ("pending", "dispatched", "running", "orphaned", "completed", "failed", "cancelled")

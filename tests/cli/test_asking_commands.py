@@ -66,11 +66,17 @@ class AskingCommandTests(CommandTestCase):
         """And rows are as wide as the terminal at most."""
         self.join("build-7")
         self.spawn("t1", name=NASTY)
-        output = self.run_well("tasks", FORCE_COLOR="1", COLUMNS="100", NO_COLOR="1", TERM="xterm")
+        output = self.on_terminal(100)
         self.assertIn(SHOWN, output)
         self.assertIn("1 to 1 of 1", output)
-        narrow = self.run_well("tasks", FORCE_COLOR="1", COLUMNS="40", NO_COLOR="1", TERM="xterm")
-        self.assertTrue(all(len(re.sub(r"\x1b\[\d*m", "", line)) <= 40 for line in narrow.splitlines()), narrow)
+        narrow = self.on_terminal(40)
+        self.assertTrue(all(len(line) <= 40 for line in narrow.splitlines()), narrow)
+        self.assertEqual(narrow.split()[:5], ["TASK", "STATUS", "NAME", "t1", "dispatched"])
+
+    def on_terminal(self, width: int) -> str:
+        """The table of tasks on a terminal, without its colours."""
+        output = self.run_well("tasks", FORCE_COLOR="1", COLUMNS=str(width), NO_COLOR="1", TERM="xterm")
+        return re.sub(r"\x1b\[\d*m", "", output)
 
     def test_tasks_are_filtered_by_the_relay(self) -> None:
         """By status, daemon and text, and in pages."""
