@@ -23,6 +23,7 @@ def policy(settings: Settings) -> Policy:
         most_commands=settings.max_waiting_commands,
         most_waiting=settings.max_waiting_size,
         key_rotation_grace=settings.key_rotation_grace,
+        keep_output=settings.keep_output,
     )
 
 

@@ -58,6 +58,8 @@ EXAMPLES: dict[str, tuple[Any, list[tuple[str, Any]]]] = {
     "max-waiting-commands": (1_000, [("1", 1), ("2", 2), ("3", 3)]),
     "max-waiting-size": (1 << 30, [("1", 1), ("1KiB", 1024), ("2MiB", 2 << 20)]),
     "task-retention": (30 * 86_400, [("90", 90), ("1.5h", 5_400), ("2d", 172_800)]),
+    "keep-output": (64 << 10, [("0", 0), ("2KiB", 2048), ("16mib", 16 << 20)]),
+    "max-event-streams": (1_000, [("1", 1), ("2", 2), ("3", 3)]),
     "upstream-ca": (None, [("/a.pem", Path("/a.pem")), ("/b.pem", Path("/b.pem")), ("/c.pem", Path("/c.pem"))]),
 }
 _SECONDS = {
@@ -104,6 +106,8 @@ BAD: dict[str, tuple[list[str], str]] = {
     "max-waiting-size": (["0", "-1", "1KB"], "bytes above 0, or with KiB, MiB"),
     "key-rotation-grace": (["0", "1w", "h", "inf"], "seconds above 0, or with s, m, h, d"),
     "task-retention": (["0", "0d", "-1h", "2w", "d", "", "1e308d"], "seconds above 0, or with s, m, h, d"),
+    "keep-output": (["-1", "0KiB", "1KB", "16777217", "17MiB"], "bytes up to 16MiB, or with KiB, MiB; 0 for none"),
+    "max-event-streams": (_BAD_COUNTS, "a whole number above 0"),
     "outbox-limit": (["0", "-1", "lots", "1.5GiB"], "bytes above 0, or with KiB, MiB"),
     **dict.fromkeys(_SECONDS, (_BAD_SECONDS, "a number of seconds above 0")),
 }

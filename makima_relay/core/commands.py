@@ -66,6 +66,7 @@ class Commands:
             task = Task(key=position, position=position, task_id=message.task_id, name=message.name, received_at=at)
         else:
             task = known.asked_again(position, message.name, at)
+            state.outputs.forget(message.task_id)
         state.save(task, now, message.payload)
         state.dispatch_waiting(now)
 

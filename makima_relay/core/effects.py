@@ -238,3 +238,9 @@ class RecallTasks(Effect, frozen=True):
     """Look finished tasks up in the store and tell :meth:`Relay.tasks_recalled`."""
 
     task_ids: tuple[str, ...]
+
+
+class AnnounceOutput(Effect, frozen=True):
+    """Tell those who follow the output of a task that there is more of it."""
+
+    task_id: str

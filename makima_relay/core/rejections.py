@@ -15,6 +15,7 @@ class Rejection(enum.StrEnum):
     TOO_MANY_DAEMONS = "too_many_daemons"
     TOO_MANY_STRANGERS = "too_many_strangers"
     TOO_MANY_FAILURES = "too_many_failures"
+    TOO_MANY_EVENT_STREAMS = "too_many_event_streams"
     FOREIGN_ORIGIN = "foreign_origin"
     UNAVAILABLE = "unavailable"
     #: Messages.

@@ -66,6 +66,7 @@ class Relay(Operators):
         :param wall: the same moment, in seconds since the epoch.
         """
         self._state.set_clock(now, wall)
+        self._state.outputs.began(wall)
         self._recovery.begin(now)
         self._state.log(now, "relay_started", "the relay has started")
 

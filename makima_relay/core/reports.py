@@ -56,16 +56,25 @@ class Reports:
         unfinished = self._state.ledger.unfinished
         daemon_id = daemon.daemon_id
         steady: list[bytes] = []
+        runs: list[tuple[str | None, int]] = []
+        last: str | None = None
         for report in itertools.islice(reports, place, None):
             if type(report) is not Report:
                 break
-            if report.task_id is not None:
-                task = unfinished(report.task_id)
-                if task is None or task.status is not TaskStatus.RUNNING or task.daemon_id != daemon_id:
-                    break
+            task_id = report.task_id
+            # Most are about the same task as the one before.
+            if task_id != last:
+                if task_id is not None:
+                    task = unfinished(task_id)
+                    if task is None or task.status is not TaskStatus.RUNNING or task.daemon_id != daemon_id:
+                        break
+                last = task_id
+                runs.append((task_id, len(steady)))
             steady.append(report.payload)
         if steady:
             self._state.relay_reports(steady, now)
+        if runs:
+            self._state.keep_output(runs, steady, now)
         return place + len(steady)
 
     def _plain(self, connection: int, daemon: Daemon, report: Report, now: float) -> None:
@@ -81,6 +90,14 @@ class Reports:
             elif task.status is not TaskStatus.RUNNING:
                 self._show_running(connection, daemon, task, now)
         self._state.relay_report(report.payload, now)
+        if report.task_id is not None:
+            self._keep_output(report.task_id, report.payload, now)
+
+    def _keep_output(self, task_id: str, payload: bytes, now: float) -> None:
+        """Keep a report for people to see; of a task that has finished only if there is more of it."""
+        task = self._state.ledger.get(task_id)
+        if task is not None and (not task.finished or task_id in self._state.outputs):
+            self._state.keep_output([(task_id, 0)], [payload], now)
 
     def _decisive(self, connection: int, daemon: Daemon, report: Completion | StatusChange, now: float) -> None:
         task = self._state.ledger.get(report.task_id)

@@ -21,6 +21,7 @@ from makima_relay.core.keys import DaemonKeys, StoredKeys
 from makima_relay.core.ledger import Ledger
 from makima_relay.core.messages import Command, read_command
 from makima_relay.core.outbox import Backlog, Outbox
+from makima_relay.core.output import Outputs
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.tasks import FINISHED, Task, TaskStatus
@@ -47,6 +48,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     :ivar most_commands: commands that may wait for one task.
     :ivar most_waiting: bytes of messages that may wait for daemons in all.
     :ivar key_rotation_grace: seconds that an older key is taken after a rotation.
+    :ivar keep_output: bytes of each task's output that are kept in memory; 0 for none.
     """
 
     daemon_grace: float = 60.0
@@ -59,6 +61,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     most_commands: int = 1_000
     most_waiting: int = 1 << 30
     key_rotation_grace: float = 86_400.0
+    keep_output: int = 64 << 10
 
 
 class StoredTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +121,7 @@ class State:
         self.journal = Journal(snapshot.entries, redact)
         self.composer = COMPOSERS[policy.wire_case]
         self.waiting = Waiting()
+        self.outputs = Outputs(policy.keep_output)
         self.rejected: Counter[Rejection] = Counter()
         self._clock_offset = 0.0
         self._effects: list[effects.Effect] = []
@@ -160,6 +164,16 @@ class State:
     def relay_reports(self, payloads: Sequence[bytes], now: float) -> None:
         """Send reports to the server that need not survive a crash, now or as soon as it is there again."""
         self.flow.reports_added(self.outbox.add_all(payloads, now), payloads)
+
+    def keep_output(self, runs: Sequence[tuple[str | None, int]], payloads: Sequence[bytes], now: float) -> None:
+        """Keep for people to see what tasks have put out.
+
+        :param runs: the task of each run of reports, or none, with the place where it begins.
+        :param payloads: the reports, which came together; the sequence must never change.
+        """
+        if self.outputs.limit:
+            for task_id in self.outputs.add_runs(runs, payloads, self.wall(now)):
+                self.note(effects.AnnounceOutput(task_id))
 
     def keep_reports(self) -> None:
         """Have the reports that the server may not have survive whatever happens to the relay."""
@@ -228,6 +242,7 @@ class State:
         self.save(task.ended(status, self.wall(now), error), now)
         self.waiting.drop_message(task.task_id)
         self.drop_commands(task)
+        self.outputs.finished(task.task_id)
 
     def fail_unreported(self, task: Task, status: TaskStatus, error: str, now: float) -> None:
         """End a task of which no daemon will tell the server, and tell it."""

@@ -8,6 +8,7 @@ from makima_relay.core.fleet import Daemon
 from makima_relay.core.journal import Entry
 from makima_relay.core.keys import DaemonKeys
 from makima_relay.core.lookups import LookUps
+from makima_relay.core.output import Outputs
 from makima_relay.core.recovery import Recovery
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.state import State
@@ -57,6 +58,16 @@ class View:
     def task(self, task_id: str) -> Task | None:
         """A task that is kept in mind: unfinished, or finished lately."""
         return self._state.ledger.get(task_id)
+
+    @property
+    def outputs(self) -> Outputs:
+        """What tasks have put out lately; who follows a task says so here."""
+        return self._state.outputs
+
+    def hostname(self, daemon_id: str) -> str | None:
+        """The name of a daemon that is connected, or holds tasks, or is drained."""
+        daemon = self._state.fleet.get(daemon_id)
+        return None if daemon is None else daemon.hostname
 
     def heartbeat(self) -> bytes:
         """What a heartbeat to the server says now."""

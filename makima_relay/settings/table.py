@@ -62,6 +62,8 @@ class Settings:
     max_waiting_commands: int = 1_000
     max_waiting_size: int = 1 << 30
     task_retention: float = 30 * 86_400.0
+    keep_output: int = 64 << 10
+    max_event_streams: int = 1_000
     upstream_ca: Path | None = None
     secret_files: tuple[SecretFile, ...] = ()
     secret_env_file: Path | None = None
@@ -188,5 +190,7 @@ SETTINGS: tuple[Setting, ...] = (
         "30d",
         "that a finished task is kept",
     ),
+    Setting("keep-output", values.KEPT_SIZE, "64KiB", "of each task's output that is kept in memory, to be looked at"),
+    Setting("max-event-streams", values.COUNT, "1000", "readers of GET /events at a time"),
     Setting("upstream-ca", values.CERTIFICATES, None, "trusted for wss:// instead of the system's"),
 )

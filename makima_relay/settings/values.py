@@ -33,6 +33,8 @@ class Kind:
 
 
 _UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
+#: All output that is kept may have four times as much.
+_MOST_KEPT: Final = 16 << 20
 _ON, _OFF = frozenset({"1", "on", "true", "yes"}), frozenset({"0", "off", "false", "no"})
 
 
@@ -82,6 +84,13 @@ def _size(text: str) -> int:
 
 def _size_or_zero(text: str) -> int:
     return 0 if text == "0" else _size(text)
+
+
+def _kept_size(text: str) -> int:
+    value = _size_or_zero(text)
+    if value > _MOST_KEPT:
+        raise ValueError(text)
+    return value
 
 
 def _flag(text: str) -> bool:
@@ -137,4 +146,5 @@ COUNT_OR_NO_END: Final = Kind(_count_or_zero, "a whole number, 0 for no end")
 COUNT_OR_NONE: Final = Kind(_count_or_zero, "a whole number, 0 for no limit")
 SIZE_OR_NONE: Final = Kind(_size_or_zero, "bytes, or with KiB, MiB, GiB; 0 for no limit")
 SIZE: Final = Kind(_size, "bytes above 0, or with KiB, MiB, GiB")
+KEPT_SIZE: Final = Kind(_kept_size, "bytes up to 16MiB, or with KiB, MiB; 0 for none")
 FLAG: Final = Kind(_flag, "1, on, true, yes or 0, off, false, no")
