@@ -8,6 +8,7 @@ too many attempts in a row have failed. The relay's upstream is one; the stand-i
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -63,7 +64,7 @@ class Connector:
     :param user: told what happens.
     :param endpoint: where the server is.
     :param clock: the clocks.
-    :ivar state: where it is.
+    :ivar on_change: called whenever :attr:`state` has changed.
     :ivar attempt: failed attempts in a row.
     :ivar next_attempt_at: when the next attempt follows, in seconds since the epoch, while one is waited for.
     """
@@ -84,9 +85,20 @@ class Connector:
         self._waits = 0
         self._complaint: str | None = None
         self._stopped: Deferred[None] | None = None
-        self.state = ConnectorState.IDLE
+        self._state = ConnectorState.IDLE
+        self.on_change: Callable[[], object] = lambda: None
         self.attempt = 0
         self.next_attempt_at: float | None = None
+
+    @property
+    def state(self) -> ConnectorState:
+        """Where it is."""
+        return self._state
+
+    @state.setter
+    def state(self, state: ConnectorState) -> None:
+        self._state = state
+        self.on_change()
 
     # ---------------------------------------------------------------------------------------------- what to do
 

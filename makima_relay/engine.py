@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from makima_relay.announcements import Announcements
 from makima_relay.clock import Clock
 from makima_relay.commits import RETRY_LONGEST, CommitQueue
 from makima_relay.core import effects
@@ -37,6 +38,7 @@ class Engine:
     :param store: keeps.
     :param clock: the clocks.
     :param on_broken: told once, with the reason, when the relay cannot go on.
+    :ivar announcements: tell those who follow the relay what happens.
     """
 
     _log = Logger()
@@ -48,6 +50,7 @@ class Engine:
         self._now = clock.monotonic
         self._connections = itertools.count(1)
         self._links = Links()
+        self.announcements = Announcements(relay, clock)
         self._doers = self._make_doers()
         self._timer: IDelayedCall | None = None
         self._timer_due = 0.0
@@ -118,6 +121,7 @@ class Engine:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self.announcements.stop()
         return self._commits.finish().addCallback(self._finished)
 
     def _finished(self, unsaved: int) -> Deferred[bool] | bool:
@@ -341,7 +345,7 @@ class Engine:
 
     def _make_doers(self) -> dict[type[effects.Effect], Callable[[Any], object]]:
         """What is done for each class of effects; those that are only saved are not among them."""
-        links, later = self._links, self._clock.reactor.callLater
+        links, later, announce = self._links, self._clock.reactor.callLater, self.announcements
         return {
             effects.SendReports: links.send_reports,
             effects.SendUpstream: links.send_upstream,
@@ -355,6 +359,9 @@ class Engine:
             effects.SendMore: lambda effect: later(0, self._send_more, effect.connection),
             effects.ReleaseMore: lambda _: later(0, self._release_more),
             effects.SaveEntry: self._show,
+            effects.SaveTask: lambda effect: announce.task_saved(effect.task),
+            effects.SaveDaemon: lambda effect: announce.daemon_saved(effect.daemon_id, effect.hostname),
+            effects.AnnounceOutput: lambda effect: announce.output_kept(),
         }
 
     def _send_heartbeat(self, effect: effects.SendHeartbeat) -> None:
@@ -404,8 +411,9 @@ class Engine:
             self._perform(self.relay.reports_stored(stored[-1]))
 
     def _show(self, effect: effects.SaveEntry) -> None:
-        """Have the program's log show what the journal does."""
+        """Have the program's log show what the journal does, and tell those who follow the relay."""
         entry = effect.entry
+        self.announcements.entry_saved(entry)
         # Twisted takes as long for each field of a format as for all the rest of a line, so there are none in this one.
         line = f"{entry.event}: {entry.detail} {entry.fields}".replace("{", "{{").replace("}", "}}")
         self._log.info(line, event=entry.event, detail=entry.detail, fields=entry.fields)

@@ -32,6 +32,7 @@ from makima_relay.sockets import socket_of
 
 if TYPE_CHECKING:
     from makima_relay.downstream import DaemonProtocol
+    from makima_relay.web.site import BoundedChannel
 
 #: ``protocol.md``, *Downstream* 1: some daemons append the path to a URL that has it already.
 DAEMON_PATHS: Final = frozenset({b"/ws/daemon", b"/ws/daemon/ws/daemon"})
@@ -79,8 +80,7 @@ class Doorkeeper(Protocol):
         if protocol is None:
             cast("ITransport", self.transport).loseConnection()
             return
-        if factory is self.factory.websockets:
-            cast("DaemonProtocol", protocol).stranger = self._stranger
+        cast("DaemonProtocol | BoundedChannel", protocol).stranger = self._stranger
         head, self._head = self._head, b""
         # Stepping aside instead of passing on costs nothing for each further read.
         self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]

@@ -44,6 +44,7 @@ from makima_relay.store.database import Database
 from makima_relay.upstream import Upstream
 from makima_relay.web.access import Access
 from makima_relay.web.api import Api
+from makima_relay.web.event_streams import EventStreams
 from makima_relay.web.sessions import Sessions
 from makima_relay.web.site import make_site
 
@@ -89,6 +90,7 @@ class RelayService(Service):
         self._daemons: DaemonFactory | None = None
         self._engine: Engine | None = None
         self._upstream: Upstream | None = None
+        self._streams: EventStreams | None = None
         self._rounds: list[Rounds] = []
         self._reload: Reload | None = None
 
@@ -124,7 +126,9 @@ class RelayService(Service):
             clock=self._clock,
             agent_name=self._agent_name,
             redact=self._redact,
+            most_event_streams=settings.max_event_streams,
         )
+        self._streams = api.streams
         site = make_site(api.app.resource(), settings.max_header_size, settings.auth_timeout, self._reactor)
         self._listener = Listener(
             *(self._daemons, site, self._reactor, settings.auth_timeout, guard, settings.max_header_size),
@@ -241,6 +245,8 @@ class RelayService(Service):
         self._readiness.stopping()
         for rounds in self._rounds:
             rounds.stop()
+        if self._streams is not None:
+            self._streams.end_all()
         yield DeferredList([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
         if self._engine is None or self._daemons is None or self._upstream is None or self._listener is None:
             return

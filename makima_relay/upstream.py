@@ -57,6 +57,7 @@ class Upstream:
         self._heartbeat_interval = heartbeat_interval
         self.url = shown_url
         self.connector = Connector(self, endpoint, options, clock)
+        self.connector.on_change = engine.announcements.upstream_changed
         self.daemon_id: str | None = None
         self.last_heartbeat: float | None = None
         self._link: ServerProtocol | None = None

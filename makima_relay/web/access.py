@@ -36,18 +36,21 @@ class Access:
     :ivar only_loopback: whether every listening endpoint is on a loopback interface.
     :ivar sessions: who has signed in with a browser; none where nobody can.
     :ivar guard: remembers who guesses at tokens; none where anybody may.
+    :ivar on_change: called when somebody may not be admitted any more.
     """
 
     token: str | None = attrs.field(repr=False)
     only_loopback: Callable[[], bool]
     sessions: Sessions | None = attrs.field(default=None, repr=False)
     guard: Guard | None = attrs.field(default=None, repr=False)
+    on_change: Callable[[], object] = attrs.field(default=lambda: None, repr=False)
 
     def change_token(self, token: str) -> None:
         """Take another token from now on, and no more the one before; whoever is signed in has to do it again."""
         self.token = token
         if self.sessions is not None:
             self.sessions.end_all()
+        self.on_change()
 
     def check_admin(self, request: IRequest) -> None:
         """Let an operator's request pass.
@@ -61,6 +64,14 @@ class Access:
             raise ProblemError(403, f"set {TOKEN_VARIABLE} to use this from other machines")
         elif not names_loopback(request.getHeader(b"host")):
             raise ProblemError(403, f"ask by a loopback name such as localhost, or set {TOKEN_VARIABLE}")
+
+    def admits(self, request: IRequest) -> bool:
+        """Whether an operator's request that was let pass would pass still; nobody is thought to guess for it."""
+        if self.token is None:
+            return self.only_loopback()
+        scheme, _, presented = (request.getHeader(b"authorization") or b"").partition(b" ")
+        is_right = hmac.compare_digest(presented.strip(), self.token.encode()) and scheme.lower() == b"bearer"
+        return is_right or self.is_signed_in(request)
 
     def _check_token(self, request: IRequest, token: str) -> None:
         if self.is_signed_in(request):
@@ -133,7 +144,10 @@ class Access:
         """
         refuse_foreign(request)
         if self.sessions is not None:
+            is_over = self.sessions.has(request)
             self.sessions.end(request)
+            if is_over:
+                self.on_change()
 
 
 def _refuse_for(seconds: float) -> None:

@@ -11,9 +11,13 @@ from twisted.web.iweb import IRequest
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
+from makima_relay.announcements import Event
 from makima_relay.clock import Clock
 from makima_relay.core.fleet import Daemon
+from makima_relay.core.journal import Entry
 from makima_relay.core.operators import TaskFinishedError, UnknownDaemonError, UnknownTaskError
+from makima_relay.core.rejections import Rejection
+from makima_relay.core.tasks import Task
 from makima_relay.engine import Engine
 from makima_relay.health import Health
 from makima_relay.store import SQLiteStore
@@ -23,10 +27,13 @@ from makima_relay.web import page, shapes
 from makima_relay.web.access import Access, refuse_foreign
 from makima_relay.web.answers import json_answer
 from makima_relay.web.application import app
+from makima_relay.web.event_feed import EventFeed
+from makima_relay.web.event_streams import EventStreams
+from makima_relay.web.events import EventRoutes
 from makima_relay.web.keys import KeyRoutes
 from makima_relay.web.parameters import meant, whole_number
 from makima_relay.web.parameters import page as wanted_page
-from makima_relay.web.problems import ProblemError
+from makima_relay.web.problems import NO_SUCH_TASK, ProblemError
 from makima_relay.web.signing_in import SigningIn
 
 
@@ -37,12 +44,14 @@ def _prefers_html(request: IRequest) -> bool:
 
 
 @attrs.define(kw_only=True, eq=False)
-class Api(KeyRoutes, SigningIn):
+class Api(KeyRoutes, SigningIn, EventRoutes):
     """All routes.
 
     :ivar agent_name: the relay's name.
     :ivar health: whether the relay is well.
     :ivar redact: blacks out secrets in what peers said.
+    :ivar most_event_streams: how many may read events at a time.
+    :ivar streams: those who do.
     """
 
     engine: Engine
@@ -53,12 +62,21 @@ class Api(KeyRoutes, SigningIn):
     clock: Clock
     agent_name: str
     redact: Callable[[str], str] = str
+    most_event_streams: int = 1_000
+    feed: EventFeed = attrs.field(init=False)
+    streams: EventStreams = attrs.field(init=False)
     _started_at: float = attrs.field(init=False)
 
     app = app
 
     def __attrs_post_init__(self) -> None:
         self._started_at = self.clock.monotonic()
+        announcements, outputs = self.engine.announcements, self.engine.relay.outputs
+        self.feed = EventFeed(announcements, outputs, self._event, self.redact)
+        self.streams = EventStreams(
+            self.feed, announcements, outputs, self.clock, self.most_event_streams, self.access.admits, self._refused
+        )
+        self.access.on_change = self.streams.check_again
 
     # ------------------------------------------------------------------------------------------ open to everyone
 
@@ -117,6 +135,28 @@ class Api(KeyRoutes, SigningIn):
         self.access.refuse_guesser_at_keys(request)
         raise ProblemError(426, "daemons connect here by WebSocket", {"Upgrade": "websocket", "Connection": "Upgrade"})
 
+    def _refused(self) -> None:
+        """There is no room for one more reader of events."""
+        self.engine.turned_away(Rejection.TOO_MANY_EVENT_STREAMS, None, "")
+
+    # ---------------------------------------------------------------------------------------------------- events
+
+    def _event(self, event: Event) -> dict[str, Any]:
+        """What an event says: the thing that it is about, as the other routes show it."""
+        match event.thing:
+            case Task() as task:
+                row = TaskRow(task, self.engine.announcements.hostname(task.daemon_id))
+                return shapes.task(row, self._why_pending(), self.redact)
+            case Daemon() as daemon:
+                return self._daemon(daemon) if daemon.connection is not None else self._gone(daemon)
+            case Entry() as entry:
+                return shapes.log_entry(entry)
+            case _:
+                return shapes.server(self.engine.relay, self.upstream)
+
+    def _gone(self, daemon: Daemon) -> dict[str, Any]:
+        return {**self._daemon(daemon), "connected": False}
+
     # ------------------------------------------------------------------------------------------------- operators
 
     @app.route("/tasks", methods=["GET"])
@@ -166,7 +206,7 @@ class Api(KeyRoutes, SigningIn):
         # While the database cannot be written, memory knows more than it.
         task = known or (None if row is None else row.task)
         if task is None:
-            raise ProblemError(404, "there is no task of this id")
+            raise ProblemError(404, NO_SUCH_TASK)
         if conflict:
             raise ProblemError(409, _FINISHED)
         row = TaskRow(task, None if row is None else row.hostname)

@@ -7,8 +7,10 @@ from urllib.parse import unquote, urlencode
 import attrs
 from twisted.web.iweb import IRequest
 
+from makima_relay.core.members import LONGEST_TASK_ID
 from makima_relay.core.tasks import TaskStatus
 from makima_relay.store.filters import Filter
+from makima_relay.web.event_reader import Wanted
 from makima_relay.web.problems import NOTHING_HERE, ProblemError
 
 #: SQLite's largest integer; more rows than that there will not be.
@@ -97,6 +99,26 @@ def _status(request: IRequest) -> TaskStatus | None:
         return TaskStatus(text)
     except ValueError:
         raise ProblemError(400, f"status must be one of {', '.join(TaskStatus)}") from None
+
+
+def wanted_events(request: IRequest) -> Wanted:
+    """The events that a request wants.
+
+    What a browser has seen when it connects again stands in the header, so that counts before the parameter.
+
+    :raises ProblemError: 400.
+    """
+    task_id = _text(request, "output")
+    if task_id is not None and len(task_id) > LONGEST_TASK_ID:
+        raise ProblemError(400, f"output must be a task id of at most {LONGEST_TASK_ID} characters")
+    only = _text(request, "only")
+    if only not in (None, "output"):
+        raise ProblemError(400, "only must be output")
+    if only is not None and task_id is None:
+        raise ProblemError(400, "only=output needs output with a task id")
+    header = request.getHeader(b"last-event-id")
+    last_id = header.decode("latin-1") if header else _text(request, "lastEventId")
+    return Wanted(only is None, task_id, last_id)
 
 
 def meant(segment: str) -> str:

@@ -10,6 +10,7 @@ from twisted.web.iweb import IRequest
 
 #: What a 404 says when it is about the path.
 NOTHING_HERE = "there is nothing here"
+NO_SUCH_TASK = "there is no task of this id"
 
 
 class ProblemError(Exception):

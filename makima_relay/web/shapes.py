@@ -27,12 +27,11 @@ def status(relay: Relay, upstream: Upstream, agent_name: str, uptime: float) -> 
 
     :param uptime: seconds since the start.
     """
-    connector = upstream.connector
-    memory, disk = relay.outbox_bytes
+    connection = server(relay, upstream)
     return {
-        "status": _STATUS_WORDS.get(connector.state, "connecting"),
+        "status": connection["status"],
         "agentName": agent_name,
-        "upstreamConnected": upstream.live,
+        "upstreamConnected": connection["upstreamConnected"],
         "daemonId": upstream.daemon_id,
         "lastHeartbeat": rfc3339(upstream.last_heartbeat),
         "connectedDaemons": len(relay.daemons()),
@@ -41,6 +40,17 @@ def status(relay: Relay, upstream: Upstream, agent_name: str, uptime: float) -> 
         "totalTasksProcessed": relay.total_finished,
         "version": __version__,
         "uptimeSeconds": round(uptime, 3),
+        "upstream": connection["upstream"],
+    }
+
+
+def server(relay: Relay, upstream: Upstream) -> dict[str, Any]:
+    """The part of ``/status`` that is about the connection to the server."""
+    connector = upstream.connector
+    memory, disk = relay.outbox_bytes
+    return {
+        "status": _STATUS_WORDS.get(connector.state, "connecting"),
+        "upstreamConnected": upstream.live,
         "upstream": {
             "url": upstream.url,
             "state": connector.state.value,

@@ -12,6 +12,7 @@ from twisted.web import http
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
+from makima_relay.limits.stranger import Stranger
 from makima_relay.web.problems import ProblemError
 
 #: ``http-api.md``, *Errors*: bytes of a request's body.
@@ -38,12 +39,14 @@ class BoundedChannel(http.HTTPChannel):
 
     :param longest_head: bytes that the head of a request may have.
     :param patience: seconds that a request may take to arrive, from its first byte to its last.
+    :ivar stranger: its place among those that have not authenticated.
     """
 
     def __init__(self, longest_head: int, patience: float) -> None:
         super().__init__()
         self.totalHeadersSize = self.MAX_LENGTH = longest_head
         self._patience = patience
+        self.stranger: Stranger | None = None
         self._deadline: IDelayedCall | None = None
         self._in_this_read = 0
 
@@ -122,6 +125,20 @@ class BoundedRequest(Request):
     def getRequestHostname(self) -> bytes:
         """The name that routes would go by, if there were any that did: whatever is asked for, it is here."""
         return b"localhost"
+
+
+def settle_down(request: Any) -> None:
+    """Let an operator's request keep its connection for itself: it is no stranger's, and ends with the answer."""
+    channel = request.channel
+    channel.persistent = False
+    request.setHeader(b"connection", b"close")
+    if isinstance(channel, BoundedChannel) and channel.stranger is not None:
+        channel.stranger.known()
+
+
+def cut(request: Any) -> None:
+    """Cut a request's connection, and throw away what was written and not taken."""
+    request.channel.transport.abortConnection()
 
 
 class RelaySite(Site):

@@ -40,6 +40,9 @@ ADMIN_ROUTES = [
     ("POST", "/keys"),
     ("POST", "/keys/k/rotate"),
     ("DELETE", "/keys/k"),
+    ("GET", "/tasks/t/output"),
+    # With a parameter that is wrong, or the answer would have no end.
+    ("GET", "/events?only=tasks"),
 ]
 OPEN_ROUTES = ["/", "/status", "/health", "/livez", "/readyz"]
 
@@ -87,6 +90,7 @@ class ApiTestCase(RelayTestCase):
         addresses: Sequence[IAddress] = (LOOPBACK,),
         store: SQLiteStore | None = None,
         agent_name: str = "edge-1",
+        most_event_streams: int = 1_000,
     ) -> None:
         """Make the HTTP side.
 
@@ -104,6 +108,7 @@ class ApiTestCase(RelayTestCase):
             clock=self.clock,
             agent_name=agent_name,
             redact=Redactor([KEY]),
+            most_event_streams=most_event_streams,
         )
         self.treq: Any = StubTreq(self.api.app.resource())
 
