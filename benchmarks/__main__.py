@@ -16,7 +16,7 @@ from benchmarks.measurements.curves import CURVES
 from benchmarks.measurements.history import HISTORY, START
 from benchmarks.measurements.latency import LATENCY
 from benchmarks.measurements.reports import REPORTS_4K, REPORTS_200, REPORTS_APART, REPORTS_BY_DAEMONS
-from benchmarks.measurements.tasks import DISPATCH, TASKS, TASKS_BY_DAEMONS, TASKS_BY_PENDING
+from benchmarks.measurements.tasks import DISPATCH, DISPATCH_WATCHED, TASKS, TASKS_BY_DAEMONS, TASKS_BY_PENDING
 from benchmarks.model import Effort, Measurement, Result
 from benchmarks.plots import draw
 from benchmarks.runner import progress, run
@@ -30,6 +30,7 @@ TABLE = (
     TASKS,
     LATENCY,
     DISPATCH,
+    DISPATCH_WATCHED,
     MEMORY,
     CONNECT,
     IDLE,

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from benchmarks.load.daemons import connect_many
+from benchmarks.load.readers import read_events
 from benchmarks.load.server import Server
 from benchmarks.load.tasks import Tasks
 from benchmarks.machine import most_connections
@@ -94,16 +95,22 @@ _RATE = 500
 _SECONDS = 10.0
 
 
-async def _dispatch(subject: Subject, effort: Effort) -> Sample:
+async def _dispatch(subject: Subject, effort: Effort, *, readers: int = 0) -> Sample:
+    """Send tasks.
+
+    :param readers: how many read events meanwhile.
+    """
     seconds = effort.seconds(_SECONDS)
     plan = list(moments(_RATE, seconds))
     tasks = Tasks(len(plan), _SIZE)
     async with with_tasks(tasks, subject, _DAEMONS) as (under_test, server):
+        reading = await read_events(under_test.port, readers)
         with under_test.usage() as usage:
             await send_at(tasks, server, plan)
             await tasks.finish()
     middle, high, highest = (each * 1e3 for each in percentiles(tasks.dispatch_times))
-    return {"p50": middle, "p99": high, "highest": highest, **usage.each(len(plan))}
+    heard = sum(each.events for each in reading) / usage.took
+    return {"p50": middle, "p99": high, "highest": highest, "heard": heard, **usage.each(len(plan))}
 
 
 async def send_at(tasks: Tasks, server: Server, plan: list[float]) -> None:
@@ -119,6 +126,14 @@ def _dispatched(effort: Effort) -> list[Row]:
     return [Row(each.name, partial(_dispatch, each, effort)) for each in (RELAY, AUTOBAHN)]
 
 
+_READERS = 1_000
+
+
+def _watched(effort: Effort) -> list[Row]:
+    return [Row(f"{number:,} readers", partial(_dispatch, RELAY, effort, readers=number)) for number in (0, _READERS)]
+
+
+_DISPATCH_COLUMNS = (Column("p50", "p50 ms", 2), Column("p99", "p99 ms", 2), Column("highest", "highest ms", 2))
 TASKS = Measurement(
     "tasks",
     "spawnTask of 2 KB, committed, to a daemon, taskComplete, committed, to the server",
@@ -135,7 +150,14 @@ TASKS_BY_PENDING = Measurement(
 DISPATCH = Measurement(
     "dispatch",
     f"from the server's write of a spawnTask to the daemon's read, {_RATE} tasks/s at random moments",
-    (Column("p50", "p50 ms", 2), Column("p99", "p99 ms", 2), Column("highest", "highest ms", 2), *SHARE_COLUMNS),
+    (*_DISPATCH_COLUMNS, *SHARE_COLUMNS),
     _dispatched,
     "1 / 5 ms on a disk whose fsync takes 0.3 ms",
+)
+DISPATCH_WATCHED = Measurement(
+    "dispatch-watched",
+    "the same while nobody and while many read GET /events",
+    (*_DISPATCH_COLUMNS, Column("heard", "events/s read"), *SHARE_COLUMNS),
+    _watched,
+    "no slower",
 )
