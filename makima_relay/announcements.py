@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from twisted.internet.interfaces import IDelayedCall
@@ -162,11 +162,10 @@ class Announcements:
         self._announced_at = self._clock.monotonic()
         self.last += self._dropped_entries
         self._dropped_entries = 0
-        self._remember([(EventKind.LOG, entry) for entry in self._entries])
-        if self._upstream:
-            self._remember([(EventKind.UPSTREAM, None)])
-        self._remember([(EventKind.DAEMON, each) for each in self._changed_daemons()])
-        self._remember([(EventKind.TASK, task) for task in self._tasks.values()])
+        self._remember(EventKind.LOG, list(self._entries))
+        self._remember(EventKind.UPSTREAM, [None] * self._upstream)
+        self._remember(EventKind.DAEMON, list(self._changed_daemons()))
+        self._remember(EventKind.TASK, list(self._tasks.values()))
         self._entries.clear()
         self._upstream = False
         self._tasks = {}
@@ -184,12 +183,12 @@ class Announcements:
             elif daemon_id in self._connected:
                 yield self._connected.pop(daemon_id)
 
-    def _remember(self, things: list[tuple[EventKind, Task | Daemon | Entry | None]]) -> None:
+    def _remember(self, kind: EventKind, things: Sequence[Task | Daemon | Entry | None]) -> None:
         """Give events their numbers; of more than there is room for the last are remembered."""
-        self.last += max(0, len(things) - MOST_EVENTS)
-        for kind, thing in things[-MOST_EVENTS:]:
-            self.last += 1
-            self._ring[self.last % MOST_EVENTS] = Event(kind, thing)
+        self.last += len(things)
+        kept = things[-MOST_EVENTS:]
+        for number, thing in enumerate(kept, self.last - len(kept) + 1):
+            self._ring[number % MOST_EVENTS] = Event(kind, thing)
 
     # ---------------------------------------------------------------------------------------------- reading it
 

@@ -18,7 +18,7 @@ from makima_relay.core.output import Outputs, Piece
 from makima_relay.web.reports import shown_piece
 
 #: Events, and about how many bytes of them, that are written at a time.
-_AT_A_TIME: Final = 64
+_AT_A_TIME: Final = 32
 _SIZE: Final = 32 << 10
 #: Texts of reports, and pieces of events, that are remembered for others who read the same.
 _MOST_REPORTS: Final = 1_024
@@ -70,8 +70,11 @@ class EventFeed:
 
     def id_of(self, place: Place) -> str:
         """How a place is written."""
-        output = "" if place.output is None else f"-{place.output}"
-        return f"{self._announcements.run}-{place.number}{output}"
+        return self._id(place.number, place.output)
+
+    def _id(self, number: int, output: int | None) -> str:
+        behind = "" if output is None else f"-{output}"
+        return f"{self._announcements.run}-{number}{behind}"
 
     def place_of(self, id_: str, *, with_output: bool) -> Place | None:
         """The place that an id stands for.
@@ -97,7 +100,10 @@ class EventFeed:
 
     def id_line(self, place: Place) -> bytes:
         """The line that makes a place the last one seen, and ends an event; alone it is none."""
-        return f"id: {self.id_of(place)}\n\n".encode()
+        return self._id_line(place.number, place.output)
+
+    def _id_line(self, number: int, output: int | None) -> bytes:
+        return f"id: {self._id(number, output)}\n\n".encode()
 
     def events(self, place: Place) -> tuple[Place, bytes]:
         """Some of the events behind a place that is known.
@@ -119,14 +125,14 @@ class EventFeed:
 
     def _write(self, place: Place) -> tuple[Place, bytes]:
         texts: list[bytes] = []
-        size = 0
-        for event in self._announcements.after(place.number, _AT_A_TIME):
-            place = attrs.evolve(place, number=place.number + 1)
-            texts += (self._text(event), self.id_line(place))
+        size, number = 0, place.number
+        for event in self._announcements.after(number, _AT_A_TIME):
+            number += 1
+            texts += (self._text(event), self._id_line(number, place.output))
             size += len(texts[-2])
             if size > _SIZE:
                 break
-        return place, b"".join(texts)
+        return Place(number, place.output), b"".join(texts)
 
     def _text(self, event: Event) -> bytes:
         if event.text is None:
@@ -138,15 +144,15 @@ class EventFeed:
         assert place.output is not None, "it follows a task"
         pieces, has_missed = self._outputs.after(task_id, place.output)
         texts: list[bytes] = []
-        size = 0
+        size, number = 0, place.output
         for piece in pieces:
-            place = attrs.evolve(place, output=piece.number)
-            texts += (self._report(task_id, piece, has_missed=has_missed), self.id_line(place))
+            number = piece.number
+            texts += (self._report(task_id, piece, has_missed=has_missed), self._id_line(place.number, number))
             size += len(texts[-2])
             has_missed = False
             if size > _SIZE:
                 break
-        return place, b"".join(texts)
+        return Place(place.number, number), b"".join(texts)
 
     def _report(self, task_id: str, piece: Piece, *, has_missed: bool) -> bytes:
         text = None if has_missed else self._reports.get(piece.number)
