@@ -25,7 +25,7 @@ from makima_relay.web.site import settle_down
 #: Readers that are served in one turn of the reactor.
 _AT_A_TIME: Final = 16
 #: After a round the next one waits for so many times as long as it took.
-_REST: Final = 20
+_REST: Final = 50
 #: Seconds between two looks at who is slow and whom nothing was sent for long, and so many looks between two at who
 #: may be here, and at the daemons' health.
 _LOOK: Final = 1.0
