@@ -128,6 +128,19 @@ class StrangerTests(EdgeTestCase):
         peer.send("authenticate", apiKey=KEY, machineId="m", hostname="h")
         self.assertEqual(peer.transport.bufferSize, 64 << 10)
 
+    def test_an_operator_who_reads_events_is_no_stranger(self) -> None:
+        """But one who has only asked something is: the next request may be anybody's."""
+        for _ in range(5):
+            reader = self.comes()
+            reader.deliver(b"GET /events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer a-token\r\n\r\n")
+            self.assertIn(b"200 OK", reader.take_head())
+        for _ in range(2):
+            asking = self.comes()
+            asking.deliver(b"GET /status HTTP/1.1\r\nHost: h\r\n\r\n")
+        self.assertIsNone(self.come())
+        reader.lose()
+        self.assertIsNone(self.come())
+
     def test_who_is_refused_or_overdue_makes_room(self) -> None:
         """As soon as it is gone."""
         for _ in range(5):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from makima_relay.announcements import MOST_EVENTS
+from makima_relay.announcements import MOST_EVENTS, Event
 from makima_relay.core.fleet import daemon_id_of
 from makima_relay.core.rejections import Rejection
 from makima_relay.web.event_reader import KEEP_ALIVE, PATIENCE
@@ -361,3 +361,36 @@ class LifeTests(EventsTestCase):
             ("output=%FF", "output must be UTF-8 text"),
         ):
             self.assert_problem(self.ask("GET", f"/events?{query}"), 400, "Bad Request", said)
+
+
+class SharingTests(EventsTestCase):
+    """What many readers cost."""
+
+    def test_each_event_is_written_once_for_all(self) -> None:
+        """And not at all when nobody reads."""
+        written: list[Event] = []
+        shape = self.api.feed._shape
+        self.api.feed._shape = lambda event: (written.append(event), shape(event))[1]
+        self.note("nobody reads")
+        self.wait()
+        self.assertEqual(written, [])
+        readers = [self.read() for _ in range(40)]
+        self.note("one", "two")
+        self.wait()
+        self.assertEqual([self.details(reader) for reader in readers], [["one", "two"]] * 40)
+        self.assertEqual(len(written), 2)
+
+    def test_a_few_are_served_at_a_time(self) -> None:
+        """The reactor has its turn between them."""
+        readers = [self.read() for _ in range(40)]
+        served: list[int] = []
+
+        def look() -> None:
+            served.append(sum(bool(reader.transport.value()) for reader in readers))
+            if served[-1] < 40:
+                self.reactor.callLater(0, look)
+
+        self.note("one")
+        self.api.engine.announcements.listeners.append(look)
+        self.wait()
+        self.assertEqual(served, [0, 16, 32, 40])
