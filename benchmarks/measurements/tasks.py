@@ -130,7 +130,9 @@ _READERS = 1_000
 
 
 def _watched(effort: Effort) -> list[Row]:
-    return [Row(f"{number:,} readers", partial(_dispatch, RELAY, effort, readers=number)) for number in (0, _READERS)]
+    # A quick look has as many, because that is what it is about.
+    many = min(_READERS, effort.number(10 * _READERS, 5), most_connections())
+    return [Row(f"{number:,} readers", partial(_dispatch, RELAY, effort, readers=number)) for number in (0, many)]
 
 
 _DISPATCH_COLUMNS = (Column("p50", "p50 ms", 2), Column("p99", "p99 ms", 2), Column("highest", "highest ms", 2))

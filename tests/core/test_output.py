@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.core.effects import AnnounceOutput, SaveTask, SendReports
 from makima_relay.core.messages import read_report
-from makima_relay.core.output import Outputs, Piece
+from makima_relay.core.output import MOST_FINISHED, Outputs, Piece
 from makima_relay.core.state import Policy
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, NOW, RUNNING, examples, relayed, wire
@@ -220,6 +220,15 @@ class RelayTests(ReportTestCase):
         self.report(1, wire("taskComplete", taskId="t2", success=True))
         self.report(1, late)
         self.assertEqual(self.kept("t2")[-1], late)
+
+    def test_of_tasks_that_have_finished_the_latest_have_output(self) -> None:
+        """Or the first to finish would be as long in memory as the relay runs."""
+        self.start_with_two_tasks()
+        for number in range(MOST_FINISHED + 1):
+            self.spawn(f"x{number}")
+            self.report(1, wire("taskOutput", taskId=f"x{number}"))
+            self.report(1, wire("taskComplete", taskId=f"x{number}", success=True))
+        self.assertEqual([len(self.kept(f"x{number}")) for number in (0, 1, MOST_FINISHED)], [0, 1, 1])
 
     def test_another_daemons_task_is_not_written_to(self) -> None:
         """Its report is refused."""

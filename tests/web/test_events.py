@@ -367,7 +367,7 @@ class SharingTests(EventsTestCase):
     """What many readers cost."""
 
     def test_each_event_is_written_once_for_all(self) -> None:
-        """And not at all when nobody reads."""
+        """Whenever they read it; and not at all when nobody does."""
         written: list[Event] = []
         shape = self.api.feed._shape
         self.api.feed._shape = lambda event: (written.append(event), shape(event))[1]
@@ -378,7 +378,16 @@ class SharingTests(EventsTestCase):
         self.note("one", "two")
         self.wait()
         self.assertEqual([self.details(reader) for reader in readers], [["one", "two"]] * 40)
-        self.assertEqual(len(written), 2)
+        place = readers[0].last_id
+        self.note("three")
+        self.wait()
+        again = self.read("/events", {"Last-Event-ID": place})
+        self.wait()
+        self.assertEqual(self.details(again), ["three"])
+        other = self.read("/events?output=t1", {"Last-Event-ID": place})
+        self.wait()
+        self.assertEqual(self.details(other), ["three"])
+        self.assertEqual(len(written), 3)
 
     def test_a_few_are_served_at_a_time(self) -> None:
         """The reactor has its turn between them."""
