@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
@@ -44,11 +45,15 @@ class Reader:
     :param feed: what there is to read.
     :param request: where it is written; the head of the answer is set already.
     :param now: monotonic seconds.
+    :param on_ready: called when it has taken what it was sent, and may be sent more.
     :ivar done: fires when there is nothing more to be written.
     """
 
-    def __init__(self, feed: EventFeed, request: Any, wanted: Wanted, now: float) -> None:
+    def __init__(
+        self, feed: EventFeed, request: Any, wanted: Wanted, now: float, on_ready: Callable[[Reader], object]
+    ) -> None:
         self._feed = feed
+        self._on_ready = on_ready
         self.request = request
         self.task_id = wanted.task_id
         self._wants_events = wanted.events
@@ -72,6 +77,7 @@ class Reader:
     def resumeProducing(self) -> None:
         """It has taken all of it."""
         self._stalled = False
+        self._on_ready(self)
 
     def stopProducing(self) -> None:
         """It is gone; who cancels :attr:`done` knows."""

@@ -90,7 +90,7 @@ class EventStreams:
             self._on_refused()
             raise ProblemError(503, f"there are {self._most} readers of events already", _RETRY_AFTER)
         settle_down(request)
-        reader = Reader(self._feed, request, wanted, self._clock.monotonic())
+        reader = Reader(self._feed, request, wanted, self._clock.monotonic(), self._serve_on)
         self._readers[reader] = None
         if wanted.task_id is not None:
             self._followers[wanted.task_id] += 1
@@ -138,6 +138,13 @@ class EventStreams:
         if self._round is None and self._readers and not self._ended:
             wait = max(0.0, self._rested_at - self._clock.monotonic())
             self._round = self._clock.reactor.callLater(wait, self._begin_round)
+
+    def _serve_on(self, reader: Reader) -> None:
+        """A reader has taken what it was sent: it gets what else there is."""
+        if reader in self._readers:
+            self._queue.append(reader)
+            if self._round is None:
+                self._round = self._clock.reactor.callLater(0, self._go_on)
 
     def _begin_round(self) -> None:
         self._is_news = False

@@ -13,6 +13,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from makima_relay.limits.stranger import Stranger
+from makima_relay.sockets import socket_of
 from makima_relay.web.problems import ProblemError
 
 #: ``http-api.md``, *Errors*: bytes of a request's body.
@@ -21,6 +22,8 @@ LONGEST_BODY = 64 << 10
 MOST_PIPELINED = 8
 #: Seconds without a request after which a connection is closed.
 _IDLE_TIMEOUT = 60
+#: Bytes that may wait in the transport of an answer that goes on and on, before its reader counts as slow.
+_BUFFER: Final = 64 << 10
 #: What every answer says: take it for nothing else, show it in no page of others, load and run nothing in it, tell
 #: nobody where a link was. A page that is more than data has a policy of its own.
 _HEADERS: Final = (
@@ -131,6 +134,7 @@ def settle_down(request: Any) -> None:
     """Let an operator's request keep its connection for itself: it is no stranger's, and ends with the answer."""
     channel = request.channel
     channel.persistent = False
+    socket_of(channel.transport).bufferSize = _BUFFER
     request.setHeader(b"connection", b"close")
     if isinstance(channel, BoundedChannel) and channel.stranger is not None:
         channel.stranger.known()

@@ -74,5 +74,26 @@ class EventTests(ProcessTestCase):
             line = answer.readline()
         relay.end()
         port = self.start().port()
+        self.server.relay()
         again = events(self.watch(port, **{"Last-Event-ID": line[4:].decode().strip()}))
         self.assertEqual(next(again)[:2], ("reset", {}))
+
+    def test_more_than_fits_a_buffer_reaches_everybody(self) -> None:
+        """Who reads, and who comes back for all of it."""
+        port = self.start().port()
+        server = self.server.relay()
+        answer = self.watch(port)
+        answer.readline()
+        first = answer.readline()[4:].decode().strip()
+        for number in range(600):
+            say(server, type="spawnTask", taskId=f"t-{number}", taskName="x" * 200)
+        expected = {f"t-{number}" for number in range(600)}
+        for reader in (answer, None):
+            left = set(expected)
+            for kind, data, _ in events(reader or self.watch(port, **{"Last-Event-ID": first})):
+                self.assertNotEqual(kind, "reset")
+                if kind == "task":
+                    left.discard(data["taskId"])
+                    if not left:
+                        break
+            self.assertEqual(left, set())
