@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.task import deferLater
 from twisted.web.iweb import IRequest
 
+from makima_relay.clock import Clock
 from makima_relay.engine import Engine
 from makima_relay.store import SQLiteStore
 from makima_relay.web.access import Access
@@ -19,12 +21,16 @@ from makima_relay.web.parameters import meant, wanted_events
 from makima_relay.web.problems import NO_SUCH_TASK, ProblemError
 from makima_relay.web.reports import shown_piece
 
+#: Reports that are shown in one turn of the reactor: to look for secrets takes a while.
+_AT_A_TIME: Final = 200
+
 
 class EventRoutes:
     """Lets people follow what happens."""
 
     access: Access
     engine: Engine
+    clock: Clock
     store: SQLiteStore
     redact: Callable[[str], str]
     feed: EventFeed
@@ -58,11 +64,16 @@ class EventRoutes:
                 raise ProblemError(404, NO_SUCH_TASK)
             task = found[0].task
         outputs = relay.outputs
-        answer = {
+        pieces = outputs.of(wanted)
+        answer: dict[str, Any] = {
             "taskId": wanted,
-            "output": [shown_piece(piece, self.redact) for piece in outputs.of(wanted)],
+            "output": [],
             "truncated": outputs.is_cut(wanted, task.started_at),
             "limit": outputs.limit,
             "lastEventId": self.feed.id_of(self.feed.end(with_output=True)),
         }
+        for start in range(0, len(pieces), _AT_A_TIME):
+            if start:
+                yield deferLater(self.clock.reactor, 0)
+            answer["output"] += [shown_piece(piece, self.redact) for piece in pieces[start : start + _AT_A_TIME]]
         return json_answer(request, answer)

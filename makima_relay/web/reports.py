@@ -25,12 +25,18 @@ def shown_report(payload: bytes, redact: Callable[[str], str]) -> msgspec.Raw:
     redacted = redact(text)
     try:
         value = msgspec.json.decode(payload)
-        if redacted != text or any(each in text for each in _HIDING):
+        if redacted != text or (any(each in text for each in _HIDING) and _hides(value, redact)):
             return msgspec.Raw(msgspec.json.encode(_redacted(value, redact)))
     except UNREADABLE:
         return msgspec.Raw(msgspec.json.encode(redacted))
     # Outside of strings the end of a line is as good as a blank, and in them there is none.
     return msgspec.Raw(payload.translate(_ONE_LINE))
+
+
+def _hides(value: Any, redact: Callable[[str], str]) -> bool:
+    """Whether there is a secret in JSON when no more is escaped in it than must be."""
+    text = msgspec.json.encode(value).decode()
+    return redact(text) != text
 
 
 def _redacted(value: Any, redact: Callable[[str], str]) -> Any:

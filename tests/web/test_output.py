@@ -71,6 +71,18 @@ class KeptTests(OutputTestCase):
         self.assertEqual([each["payload"]["output"] for each in shown["output"]], ["7", "8", "9"])
         self.assertEqual((shown["truncated"], shown["limit"]), (True, 200))
 
+    def test_of_very_much_a_part_is_shown_in_each_turn(self) -> None:
+        """The relay does other things in between; what comes meanwhile is not in the answer."""
+        self.put_out(*map(str, range(450)))
+        asked = self.treq.request("GET", "http://localhost:8787/tasks/t1/output")
+        self.assertNoResult(asked)
+        self.put_out("more")
+        for _ in range(2):
+            self.reactor.advance(0)
+            self.treq.flush()
+        answer = self.successResultOf(self.treq.json_content(self.successResultOf(asked)))
+        self.assertEqual([each["payload"]["output"] for each in answer["output"]], [str(n) for n in range(450)])
+
     def test_a_task_without_output_has_none(self) -> None:
         """It is there all the same."""
         shown = self.get("/tasks/t1/output")
@@ -231,5 +243,5 @@ class ShownTests(SynchronousTestCase):
 
     def test_what_is_no_json_is_shown_as_text(self) -> None:
         """It was let pass, because what is relayed is not read."""
-        for payload in (b'{"a": "\x01"}', b"\xff", b"[" * 5_000, b'{"a": nan}'):
+        for payload in (b'{"a": "\x01"}', b'{"a": "\\ud800"}', b"\xff", b"[" * 5_000, b'{"a": nan}'):
             self.assertEqual(json.loads(self.shown(payload)), payload.decode("utf-8", "replace"))
