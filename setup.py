@@ -33,6 +33,7 @@ setup(
         "click>=8.1,<9",
         "klein>=24.8,<25",
         "msgspec>=0.20,<0.23",
+        "prometheus-client>=0.22,<1",
         "python-dotenv>=1,<2",
         "rich>=13,<16",
         "treq>=25.5",

@@ -106,7 +106,7 @@ class Commands:
             return
         daemon = None if message.daemon_id is None else state.fleet.get(message.daemon_id)
         if daemon is not None and daemon.connection is not None:
-            state.send(daemon, message.payload)
+            state.relay_command(daemon, message.payload)
         else:
             self._unroutable(message, now)
 
@@ -118,7 +118,7 @@ class Commands:
         elif holder is None or holder.connection is None:
             self._keep(message, task, now)
         else:
-            state.send(holder, message.payload)
+            state.relay_command(holder, message.payload)
 
     def _keep(self, message: Command, task: Task, now: float) -> None:
         """Let a command wait, if there is room; what would stop the task always has some."""

@@ -199,6 +199,11 @@ def _count(cursor: Any, wanted: Filter) -> int:
     return int(cursor.execute(f"SELECT count(*) FROM tasks WHERE {where}", values).fetchone()[0])
 
 
+def read_counts(cursor: Any) -> dict[TaskStatus, int]:
+    """Read how many tasks there are in each status."""
+    return {TaskStatus(status): tasks for status, tasks in cursor.execute("SELECT status, tasks FROM task_counts")}
+
+
 def read_task(cursor: Any, task_id: str) -> tuple[TaskRow, list[TaskEvent]] | None:
     """Read one task and what became of it, oldest first."""
     found = read_tasks(cursor, [task_id])

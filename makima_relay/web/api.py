@@ -16,6 +16,7 @@ from makima_relay.core.fleet import Daemon
 from makima_relay.core.operators import TaskFinishedError, UnknownDaemonError, UnknownTaskError
 from makima_relay.engine import Engine
 from makima_relay.health import Health
+from makima_relay.metrics import Metrics
 from makima_relay.store import SQLiteStore
 from makima_relay.store.reader import TaskRow
 from makima_relay.upstream import Upstream
@@ -24,6 +25,7 @@ from makima_relay.web.access import Access, refuse_foreign
 from makima_relay.web.answers import json_answer
 from makima_relay.web.application import app
 from makima_relay.web.keys import KeyRoutes
+from makima_relay.web.metrics import MetricsRoute
 from makima_relay.web.parameters import meant, whole_number
 from makima_relay.web.parameters import page as wanted_page
 from makima_relay.web.problems import ProblemError
@@ -37,7 +39,7 @@ def _prefers_html(request: IRequest) -> bool:
 
 
 @attrs.define(kw_only=True, eq=False)
-class Api(KeyRoutes, SigningIn):
+class Api(KeyRoutes, MetricsRoute, SigningIn):
     """All routes.
 
     :ivar agent_name: the relay's name.
@@ -51,6 +53,7 @@ class Api(KeyRoutes, SigningIn):
     access: Access
     health: Health
     clock: Clock
+    metrics: Metrics
     agent_name: str
     redact: Callable[[str], str] = str
     _started_at: float = attrs.field(init=False)

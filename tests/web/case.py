@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.web.http_headers import Headers
 
 from makima_relay.health import Health
+from makima_relay.metrics import Metrics
 from makima_relay.redaction import Redactor
 from makima_relay.store import SQLiteStore
 from makima_relay.store.database import open_database
@@ -35,6 +36,7 @@ ADMIN_ROUTES = [
     ("POST", "/daemons/d/drain"),
     ("POST", "/daemons/d/resume"),
     ("GET", "/logs"),
+    ("GET", "/metrics"),
     ("POST", "/reconnect"),
     ("GET", "/keys"),
     ("POST", "/keys"),
@@ -102,6 +104,13 @@ class ApiTestCase(RelayTestCase):
             access=Access(token, self.health.only_loopback, Sessions(self.clock)),
             health=self.health,
             clock=self.clock,
+            metrics=Metrics(
+                engine=self.engine,
+                upstream=self.upstream,
+                store=store or self.database,
+                reports=self.daemons.reports,
+                clock=self.clock,
+            ),
             agent_name=agent_name,
             redact=Redactor([KEY]),
         )
