@@ -63,9 +63,16 @@ class Commands:
         at = state.wall(now)
         position = state.ledger.number()
         if known is None:
-            task = Task(key=position, position=position, task_id=message.task_id, name=message.name, received_at=at)
+            task = Task(
+                key=position,
+                position=position,
+                task_id=message.task_id,
+                name=message.name,
+                received_at=at,
+                traceparent=message.traceparent,
+            )
         else:
-            task = known.asked_again(position, message.name, at)
+            task = known.asked_again(position, message.name, at, message.traceparent)
         state.save(task, now, message.payload)
         state.dispatch_waiting(now)
 

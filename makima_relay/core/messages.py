@@ -24,6 +24,7 @@ from makima_relay.core.members import (
 from makima_relay.core.spelling import WireCase, case_of, folded
 from makima_relay.core.tally import OTHER
 from makima_relay.core.tasks import TaskStatus
+from makima_relay.core.tracing import traceparent_of
 
 MOST_SLOTS: Final = 10_000
 #: Tasks in one heartbeat: ten times the slots that a daemon may have.
@@ -90,6 +91,7 @@ class Spawn(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
     task_id: str
     name: str | None
+    traceparent: str | None = None
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -160,6 +162,7 @@ _STATUS_WORDS: dict[str, TaskStatus] = {
     "cancelled": TaskStatus.CANCELLED,
     "interrupted": TaskStatus.CANCELLED,
 }
+_TRACE: Final = ("traceparent", "traceParent", "trace_parent")
 _WITHDRAWING = frozenset({"interrupttask", "canceltask", "killtask"})
 
 
@@ -199,6 +202,14 @@ class _Command(_Envelope, kw_only=True):
     taskName: str | None = None
     task_name: str | None = None
     name: str | None = None
+    traceparent: str | None = None
+    traceParent: str | None = None
+    trace_parent: str | None = None
+
+    def trace(self) -> str | None:
+        """The first of the traces that is there, if it is one."""
+        text = self.traceparent if self.traceparent is not None else self.traceParent
+        return traceparent_of(self.trace_parent if text is None else text)
 
     def shown_name(self) -> str | None:
         """The first of the names that is there."""
@@ -363,7 +374,7 @@ def read_command(payload: bytes) -> ServerMessage:
     task_id = envelope.taskId or envelope.task_id
     if task_id is None or _folded_types[envelope.type] != "spawntask":
         return _read_command_carefully(payload)
-    return Spawn(payload, task_id, envelope.shown_name())
+    return Spawn(payload, task_id, envelope.shown_name(), envelope.trace())
 
 
 def _read_command_carefully(payload: bytes) -> ServerMessage:
@@ -376,7 +387,8 @@ def _read_command_carefully(payload: bytes) -> ServerMessage:
             return ServerError(members.text("code") or "", members.text("message") or "")
         case "spawntask":
             task_id = _needed(members.task_id(), "taskId", "spawnTask")
-            return Spawn(payload, task_id, members.text("taskName", "task_name", "name"))
+            trace = traceparent_of(members.text(*_TRACE))
+            return Spawn(payload, task_id, members.text("taskName", "task_name", "name"), trace)
         case word:
             daemon_id = members.value("daemonId", "daemon_id")
             return Command(

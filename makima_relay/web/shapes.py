@@ -73,6 +73,7 @@ def task(row: TaskRow, why_pending: str, redact: Callable[[str], str]) -> dict[s
         "finishedAt": rfc3339(each.finished_at),
         "error": each.error and redact(each.error),
         "pendingReason": why_pending if each.status is TaskStatus.PENDING else None,
+        "traceparent": each.traceparent and redact(each.traceparent),
     }
 
 
