@@ -8,6 +8,7 @@ import attrs
 
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import LossPolicy
+from makima_relay.log_format import LeastLevel, LogFormat
 from makima_relay.settings import values
 from makima_relay.settings.secret_files import SecretFile
 from makima_relay.settings.urls import shown_url
@@ -63,6 +64,8 @@ class Settings:
     max_waiting_size: int = 1 << 30
     task_retention: float = 30 * 86_400.0
     upstream_ca: Path | None = None
+    log_format: LogFormat = LogFormat.TEXT
+    log_level: LeastLevel = LeastLevel.INFO
     secret_files: tuple[SecretFile, ...] = ()
     secret_env_file: Path | None = None
 
@@ -189,4 +192,6 @@ SETTINGS: tuple[Setting, ...] = (
         "that a finished task is kept",
     ),
     Setting("upstream-ca", values.CERTIFICATES, None, "trusted for wss:// instead of the system's"),
+    Setting("log-format", values.LOG_FORMAT, "text", "what a line of the log is; syslog's stay text"),
+    Setting("log-level", values.LOG_LEVEL, "info", "what is logged at least"),
 )
