@@ -13,10 +13,11 @@ from makima_relay.metrics import Metrics
 from makima_relay.ports import StoreUnavailableError
 from makima_relay.store import SQLiteStore
 from makima_relay.web.access import Access
-from makima_relay.web.application import app
+from makima_relay.web.routing import Media, route
 
 #: What the database does not say in so many seconds is left out: it may be what the rest is to tell of.
 _PATIENCE: Final = 1.0
+_TEXT, _OPENMETRICS = Media("text/plain"), Media("application/openmetrics-text")
 
 
 class MetricsRoute:
@@ -27,11 +28,10 @@ class MetricsRoute:
     store: SQLiteStore
     metrics: Metrics
 
-    @app.route("/metrics", methods=["GET"])
+    @route("GET", "/metrics", admin=True, answers={200: (_TEXT, _OPENMETRICS)}, name="metrics")
     @inlineCallbacks
     def show_metrics(self, request: IRequest) -> Any:
         """The metrics, as Prometheus or OpenMetrics text."""
-        self.access.check_admin(request)
         try:
             stored = yield self.store.counts().addTimeout(_PATIENCE, self.clock.reactor)
         except (StoreUnavailableError, defer.TimeoutError):
