@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import attrs
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -18,7 +18,7 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
 )
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from makima_relay import __version__
@@ -32,6 +32,9 @@ from makima_relay.store import SQLiteStore
 from makima_relay.upstream import Upstream
 
 _PREFIX: Final = "makima_relay_"
+#: The formats that there are.
+TEXT: Final = "text/plain"
+OPENMETRICS: Final = "application/openmetrics-text"
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -61,8 +64,9 @@ class Metrics:
         """
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Scrape(self, stored))
-        write, content_type = choose_encoder(accept)
-        return write(registry), content_type
+        if _takes_openmetrics(accept):
+            return openmetrics.generate_latest(registry), f"{OPENMETRICS}; version=1.0.0; charset=utf-8"
+        return generate_latest(registry), f"{TEXT}; version=0.0.4; charset=utf-8"
 
     def _collect(self, stored: Mapping[TaskStatus, int]) -> Iterator[Metric]:
         yield from self._messages()
@@ -138,6 +142,11 @@ class _Scrape(Collector):
     def collect(self) -> Iterator[Metric]:
         """All of them."""
         return self._metrics._collect(self._stored)  # noqa: SLF001 - a part of it
+
+
+def _takes_openmetrics(accept: str) -> bool:
+    """Whether a header Accept names OpenMetrics: whoever does prefers it."""
+    return any(kind.partition(";")[0].strip().lower() == OPENMETRICS for kind in accept.split(","))
 
 
 def _gauge(name: str, about: str, value: float) -> Metric:

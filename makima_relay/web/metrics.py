@@ -9,7 +9,7 @@ from twisted.internet.defer import inlineCallbacks
 from twisted.web.iweb import IRequest
 
 from makima_relay.clock import Clock
-from makima_relay.metrics import Metrics
+from makima_relay.metrics import OPENMETRICS, TEXT, Metrics
 from makima_relay.ports import StoreUnavailableError
 from makima_relay.store import SQLiteStore
 from makima_relay.web.access import Access
@@ -17,7 +17,6 @@ from makima_relay.web.routing import Media, route
 
 #: What the database does not say in so many seconds is left out: it may be what the rest is to tell of.
 _PATIENCE: Final = 1.0
-_TEXT, _OPENMETRICS = Media("text/plain"), Media("application/openmetrics-text")
 
 
 class MetricsRoute:
@@ -28,7 +27,7 @@ class MetricsRoute:
     store: SQLiteStore
     metrics: Metrics
 
-    @route("GET", "/metrics", admin=True, answers={200: (_TEXT, _OPENMETRICS)}, name="metrics")
+    @route("GET", "/metrics", admin=True, answers={200: (Media(TEXT), Media(OPENMETRICS))}, name="metrics")
     @inlineCallbacks
     def show_metrics(self, request: IRequest) -> Any:
         """The metrics, as Prometheus or OpenMetrics text."""

@@ -80,6 +80,25 @@ class FormatTests(MetricsTestCase):
         self.assertTrue((answer.header("Content-Type") or "").startswith("application/openmetrics-text"))
         self.assertTrue(list(openmetrics.text_string_to_metric_families(answer.body.decode())))
 
+    def test_nonsense_in_the_header_is_no_reason_to_fail(self) -> None:
+        """Nor is it repeated in the answer."""
+        for accept in (
+            "",
+            "*/*",
+            ";;,=",
+            "application/openmetrics-text; version=abc; escaping=x",
+            "text/plain; version=9",
+        ):
+            answer = self.ask("GET", "/metrics", {"Accept": accept})
+            self.assertEqual(answer.status, 200, accept)
+            self.assertIn(
+                answer.header("Content-Type"),
+                (
+                    "text/plain; version=0.0.4; charset=utf-8",
+                    "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                ),
+            )
+
     def test_no_label_comes_from_a_peer(self) -> None:
         """What they make up is ``other``."""
         before = set(self.scrape())
