@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from tests.processes.harness import ROOT, daemon, until
+from tests.processes.harness import ROOT, daemon, say, until
 from tests.processes.test_relay import ProcessTestCase
 
 
@@ -35,11 +35,16 @@ class JsonLogTests(ProcessTestCase):
         relay = self.start("--log-format", "json")
         port = int(relay.wait_for(r"listening on .*port=(\d+)")[1])
         self.server.relay()
-        with daemon(port, "build-7"):
+        with daemon(port, "build-7") as connection:
             relay.wait_for("daemon_connected")
+            for number in range(100):
+                say(connection, type="taskOutput", taskId="t", number=number)
+            self.server.hear(100)
         relay.wait_for("daemon_disconnected")
         self.assertEqual(relay.end(), 0, relay.output())
         self.assert_all_json(relay.output())
+        # A report has none.
+        self.assertLess(len(relay.lines), 30, relay.output())
 
     def test_so_is_every_line_of_a_file_when_the_environment_says_so(self) -> None:
         """``twistd --logfile`` with ``relay.tac``, which has no options."""
