@@ -90,6 +90,20 @@ EXAMPLES: Final[dict[type[bodies.Body], dict[str, Any]]] = {
         "limit": 1,
     },
     bodies.WantedKey: {"name": "build-7"},
+    bodies.NewKey: {"name": "build-7", "key": "makima_relay_1pW4…", "createdAt": "2024-12-15T10:30:00.000Z"},
+    bodies.Keys: {
+        "keys": [
+            {
+                "name": "build-7",
+                "createdAt": "2024-12-15T10:30:00.000Z",
+                "lastUsedAt": "2024-12-15T11:00:00.000Z",
+                "lastAddress": "10.0.0.7:51234",
+                "machines": 3,
+                "connected": 2,
+                "olderKeysUntil": None,
+            }
+        ]
+    },
 }
 PROBLEM: Final = {
     "type": "about:blank",
