@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.logger import LegacyLogObserverWrapper, LogBeginner, Logger, LogPublisher, textFileLogObserver
 from twisted.python import log as legacy
@@ -113,6 +113,7 @@ class JsonTests(LogTestCase):
         self.begin().info("so")
         self.assertEqual(self.older, ["before there is an observer", "so"])
 
+    @settings(deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary())
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -22,6 +22,7 @@ class HistogramTests(SynchronousTestCase):
         self.assertEqual(histogram.buckets(), [(1.0, 2), (2.0, 4), (float("inf"), 5)])
         self.assertEqual(histogram.sum, 6.6)
 
+    @settings(deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.floats(0, 10)))
     def test_any_values_are_all_counted(self, values: list[float]) -> None:
         """Each bucket as one would count it by hand."""

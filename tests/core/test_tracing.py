@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -42,6 +42,7 @@ class FormatTests(SynchronousTestCase):
         ):
             self.assertIsNone(traceparent_of(text), text)
 
+    @settings(deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.text() | st.from_regex(r"\A[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}.{0,9}\Z"))
     def test_whatever_comes_out_is_one(self, text: str) -> None:
         """55 characters that are harmless anywhere."""
