@@ -103,6 +103,16 @@ class PromtoolTests(ApiTestCase):
         """``promtool test rules``: with a relay that is well, and with each trouble."""
         self.run_promtool("test", "rules", str(ALERT_TESTS))
 
+    def test_the_panels_can_be_read(self) -> None:
+        """Each expression as if it were a rule."""
+        dashboard = json.loads((DEPLOY / "grafana-dashboard.json").read_text(encoding="utf-8"))
+        expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+        texts = [expression.replace("$__rate_interval", "5m") for expression in expressions]
+        rules = [{"record": f"panel_{number}", "expr": text} for number, text in enumerate(texts)]
+        path = Path(self.mktemp())
+        path.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}), encoding="utf-8")
+        self.run_promtool("check", "rules", str(path))
+
     def test_the_metrics_are_as_prometheus_wants_them(self) -> None:
         """``promtool check metrics``: names, units, help."""
         ran = subprocess.run(
