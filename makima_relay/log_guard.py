@@ -32,16 +32,18 @@ _GUARDED: Final = object()
 class LogGuard:
     """Makes harmless text of each event, before any observer behind it sees the event.
 
-    Observers that tell its parts apart find them as ``message``, ``event``, ``fields`` and ``traceback``.
+    Observers that tell its parts apart find them as ``message``, ``event``, ``fields`` and ``traceback``, if wanted.
 
     It changes the event itself, as Twisted's wrapper of older observers does: an observer of its own kind could be
     added beside it at any time, by ``--logger``, ``--syslog`` or a library, and would see the event as it was.
 
     :param redact: blacks out secrets.
+    :param in_parts: whether anybody tells the parts apart; to make them takes as long as the text.
     """
 
-    def __init__(self, redact: Callable[[str], str]) -> None:
+    def __init__(self, redact: Callable[[str], str], *, in_parts: bool = False) -> None:
         self._redact = redact
+        self._in_parts = in_parts
 
     def __call__(self, event: LogEvent) -> None:
         """Leave nothing of an event but its level, its time, whose it is, and text."""
@@ -64,7 +66,8 @@ class LogGuard:
         if isinstance(failure, Failure):
             left["traceback"] = self._traceback(failure)
             left["text"] += "\n" + left["traceback"]
-        left.update(self._parts(event))
+        if self._in_parts:
+            left.update(self._parts(event))
         return left
 
     def _parts(self, event: LogEvent) -> dict[str, Any]:
@@ -101,10 +104,11 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def guard_log(redact: Callable[[str], str], publisher: Any = globalLogPublisher) -> None:
+def guard_log(redact: Callable[[str], str], publisher: Any = globalLogPublisher, *, in_parts: bool = False) -> None:
     """Guard all that is logged from now on, and what is to be repeated to the observers that come.
 
     :param redact: blacks out secrets.
     :param publisher: whose observers are added later, so that they come behind.
+    :param in_parts: whether any of them tells the parts of an event apart.
     """
-    publisher.addObserver(LogGuard(redact))
+    publisher.addObserver(LogGuard(redact, in_parts=in_parts))

@@ -38,7 +38,7 @@ class LogTestCase(SynchronousTestCase):
         beginner = LogBeginner(publisher, io.StringIO(), sys, NoWarnings())
         self.log = Logger("here", observer=publisher)
         self.log.info("before there is an observer")
-        guard_log(Redactor([SECRET, "1234567"]), publisher)
+        guard_log(Redactor([SECRET, "1234567"]), publisher, in_parts=log_format is LogFormat.JSON)
         shape_log(log_format, least, beginner)
         self.file = io.StringIO()
         self.older: list[str] = []
