@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from makima_relay.clock import Clock, keep_steady
 from makima_relay.endpoints import StartError
 from makima_relay.exits import leave_no_core
+from makima_relay.log_format import LogFormat, shape_log
 from makima_relay.log_guard import guard_log
 from makima_relay.readiness import Readiness, take_supervisor
 from makima_relay.redaction import Redactor
@@ -48,7 +49,8 @@ def make_service(settings: Settings) -> RelayService:
     leave_no_core()
     forget_secrets(os.environ)
     redact = Redactor([settings.api_key, settings.admin_token, *secrets_of(settings.server_url)])
-    guard_log(redact)
+    guard_log(redact, in_parts=settings.log_format is LogFormat.JSON)
+    shape_log(settings.log_format, settings.log_level)
     try:
         make_directory(settings.database)
         readiness = Readiness(take_supervisor(os.environ), Clock(reactor))

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from makima_relay.clock import Clock
 from makima_relay.core.effects import Effect, Gate, Saved, Urgent
+from makima_relay.core.tally import COMMIT_BOUNDS, Histogram
 from makima_relay.ports import Store, StoreUnavailableError
 
 #: What need not be saved at once waits for company for so long, in seconds.
@@ -62,6 +63,7 @@ class CommitQueue:
     :ivar is_suspended: whether commits fail at the moment.
     :ivar is_broken: whether nothing is performed any more.
     :ivar last_commit: when one last succeeded, in monotonic seconds.
+    :ivar durations: how long those that succeeded took, in seconds.
     """
 
     def __init__(self, store: Store, clock: Clock, performer: Performer, on_broken: Callable[[Failure], None]) -> None:
@@ -86,6 +88,7 @@ class CommitQueue:
         self.is_suspended = False
         self.is_broken = False
         self.last_commit = clock.monotonic()
+        self.durations = Histogram(COMMIT_BOUNDS)
 
     def put(self, effects: Sequence[Effect]) -> None:
         """Perform effects, or queue them behind what must be committed first."""
@@ -214,6 +217,7 @@ class CommitQueue:
         self._committing = False
         batch, self._batch = self._batch, []
         self.last_commit = self._clock.monotonic()
+        self.durations.observe(self.last_commit - self._committing_since)
         if self.is_suspended:
             self.is_suspended = False
             self._retry_delay = RETRY_FIRST

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 from autobahn.twisted.websocket import WebSocketServerProtocol
@@ -15,7 +15,7 @@ from makima_relay.admission import CLOSE_OVERDUE, Admission, Refusal
 from makima_relay.alarms import Alarm
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.members import InvalidMessageError
-from makima_relay.core.messages import Hello, read_report
+from makima_relay.core.messages import DaemonMessage, Hello, ReportReader
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.spelling import WireCase
 from makima_relay.engine import Engine
@@ -116,25 +116,28 @@ class DaemonProtocol(Paced, WebSocketEnd, Thrifty, WebSocketServerProtocol):  # 
     def _reports_received(self, payloads: Sequence[bytes]) -> None:
         assert self._connection is not None
         self.spend(payloads)
-        try:
-            reports = list(map(read_report, payloads))
-        except InvalidMessageError:
-            self._report_one_by_one(payloads)
-        else:
-            self.factory.engine.reports_received(self._connection, reports)
+        rest = map(self.factory.reports.read, payloads)
+        while (reason := self._report_readable(rest)) is not None:
+            self.factory.engine.invalid_report_received(self._connection, reason)
+            if not self.hearing:
+                return
 
-    def _report_one_by_one(self, payloads: Sequence[bytes]) -> None:
-        """Hand over messages of which some cannot be read; the last such that is borne closes the connection."""
+    def _report_readable(self, rest: Iterator[DaemonMessage]) -> str | None:
+        """Hand over messages up to the first that cannot be read.
+
+        :return: what is wrong with that; none if there is none.
+        """
         assert self._connection is not None
-        for payload in payloads:
-            try:
-                report = read_report(payload)
-            except InvalidMessageError as error:
-                self.factory.engine.invalid_report_received(self._connection, str(error))
-                if not self.hearing:
-                    return
-            else:
-                self.factory.engine.reports_received(self._connection, [report])
+        reports: list[DaemonMessage] = []
+        reason = None
+        try:
+            # What was read before an error stays in the list, and the iterator goes on behind it.
+            reports.extend(rest)
+        except InvalidMessageError as error:
+            reason = str(error)
+        if reports:
+            self.factory.engine.reports_received(self._connection, reports)
+        return reason
 
     def _authenticate(self, payload: bytes) -> None:
         self._stop_auth_timer()
@@ -261,6 +264,7 @@ class DaemonFactory(LinkFactory):
         super().__init__(options.keepalive, limits, reactor, fast_frames=options.fast_frames)
         self.engine = engine
         self.admission = admission
+        self.reports = ReportReader()
         self.now = reactor.seconds
         self.guard = guard or Guard(Limits(), reactor.seconds, engine.turned_away)
         self.options = options

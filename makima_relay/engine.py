@@ -23,7 +23,8 @@ from makima_relay.core.keys import DaemonKey
 from makima_relay.core.messages import Command, DaemonMessage, Hello, ServerMessage, Spawn
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.relay import Relay
-from makima_relay.core.tasks import Task
+from makima_relay.core.tally import Histogram
+from makima_relay.core.tasks import Task, TaskStatus
 from makima_relay.links import Links
 from makima_relay.ports import DaemonLink, Store, StoreUnavailableError, UpstreamLink
 
@@ -74,6 +75,11 @@ class Engine:
     def last_commit(self) -> float:
         """When something was last committed, in monotonic seconds."""
         return self._commits.last_commit
+
+    @property
+    def commit_durations(self) -> Histogram:
+        """How long commits took, in seconds."""
+        return self._commits.durations
 
     def commit_under_way(self) -> float:
         """How long the commit under way has taken so far, in seconds; 0 without one."""
@@ -406,9 +412,19 @@ class Engine:
 
     def committed(self, batch: Sequence[effects.Saved]) -> None:
         """See :meth:`makima_relay.commits.Performer.committed`: reports that are stored need not stay in memory."""
+        self._count_dispatches(batch)
         stored = [effect.reports[-1][0] for effect in batch if type(effect) is effects.KeepReports]
         if stored:
             self._perform(self.relay.reports_stored(stored[-1]))
+
+    def _count_dispatches(self, batch: Sequence[effects.Saved]) -> None:
+        """Count how long the tasks waited that were just sent for the first time."""
+        now = self._clock.wall()
+        for effect in batch:
+            if type(effect) is effects.SaveTask:
+                task = effect.task
+                if task.status is TaskStatus.DISPATCHED and task.tries == 1:
+                    self.relay.tally.dispatch.observe(max(0.0, now - task.received_at))
 
     def _show(self, effect: effects.SaveEntry) -> None:
         """Have the program's log show what the journal does, and tell those who follow the relay."""

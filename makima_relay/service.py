@@ -33,6 +33,7 @@ from makima_relay.housekeeping import Housekeeper
 from makima_relay.indexing import Indexer
 from makima_relay.limits.guard import Guard
 from makima_relay.listener import Listener
+from makima_relay.metrics import Metrics
 from makima_relay.readiness import Readiness
 from makima_relay.recollection import Recollection
 from makima_relay.redaction import Redactor
@@ -124,6 +125,7 @@ class RelayService(Service):
             access=access,
             health=health,
             clock=self._clock,
+            metrics=self._make_metrics(engine, upstream, self._daemons),
             agent_name=self._agent_name,
             redact=self._redact,
             most_event_streams=settings.max_event_streams,
@@ -163,6 +165,9 @@ class RelayService(Service):
             heartbeat_interval=self._settings.heartbeat_interval,
             shown_url=shown_url(options.url),
         )
+
+    def _make_metrics(self, engine: Engine, upstream: Upstream, daemons: DaemonFactory) -> Metrics:
+        return Metrics(engine=engine, upstream=upstream, store=self._store, reports=daemons.reports, clock=self._clock)
 
     @inlineCallbacks
     def _open_ports(self, listener: Listener) -> Any:

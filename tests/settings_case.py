@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import LossPolicy
+from makima_relay.log_format import LeastLevel, LogFormat
 from makima_relay.settings import Settings, SettingsError, load
 
 REQUIRED = {"MAKIMA_SERVER_URL": "wss://makima.example", "MAKIMA_API_KEY": "a-key-of-the-server"}
@@ -57,6 +58,11 @@ EXAMPLES: dict[str, tuple[Any, list[tuple[str, Any]]]] = {
     "max-pending-tasks": (200_000, [("1", 1), ("2", 2), ("3", 3)]),
     "max-waiting-commands": (1_000, [("1", 1), ("2", 2), ("3", 3)]),
     "max-waiting-size": (1 << 30, [("1", 1), ("1KiB", 1024), ("2MiB", 2 << 20)]),
+    "log-format": (LogFormat.TEXT, [("json", LogFormat.JSON), ("text", LogFormat.TEXT), (" json ", LogFormat.JSON)]),
+    "log-level": (
+        LeastLevel.INFO,
+        [("debug", LeastLevel.DEBUG), ("warn", LeastLevel.WARN), ("critical", LeastLevel.CRITICAL)],
+    ),
     "task-retention": (30 * 86_400, [("90", 90), ("1.5h", 5_400), ("2d", 172_800)]),
     "keep-output": (64 << 10, [("0", 0), ("2KiB", 2048), ("16mib", 16 << 20)]),
     "max-event-streams": (1_000, [("1", 1), ("2", 2), ("3", 3)]),
@@ -104,6 +110,8 @@ BAD: dict[str, tuple[list[str], str]] = {
     "max-pending-tasks": (_BAD_COUNTS, "a whole number above 0"),
     "max-waiting-commands": (_BAD_COUNTS, "a whole number above 0"),
     "max-waiting-size": (["0", "-1", "1KB"], "bytes above 0, or with KiB, MiB"),
+    "log-format": (["JSON", "xml"], "text or json"),
+    "log-level": (["INFO", "warning", "0"], "debug, info, warn, error or critical"),
     "key-rotation-grace": (["0", "1w", "h", "inf"], "seconds above 0, or with s, m, h, d"),
     "task-retention": (["0", "0d", "-1h", "2w", "d", "", "1e308d"], "seconds above 0, or with s, m, h, d"),
     "keep-output": (["-1", "0KiB", "1KB", "16777217", "17MiB"], "bytes up to 16MiB, or with KiB, MiB; 0 for none"),

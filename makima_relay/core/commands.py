@@ -63,9 +63,16 @@ class Commands:
         at = state.wall(now)
         position = state.ledger.number()
         if known is None:
-            task = Task(key=position, position=position, task_id=message.task_id, name=message.name, received_at=at)
+            task = Task(
+                key=position,
+                position=position,
+                task_id=message.task_id,
+                name=message.name,
+                received_at=at,
+                traceparent=message.traceparent,
+            )
         else:
-            task = known.asked_again(position, message.name, at)
+            task = known.asked_again(position, message.name, at, message.traceparent)
             state.outputs.forget(message.task_id)
         state.save(task, now, message.payload)
         state.dispatch_waiting(now)
@@ -107,7 +114,7 @@ class Commands:
             return
         daemon = None if message.daemon_id is None else state.fleet.get(message.daemon_id)
         if daemon is not None and daemon.connection is not None:
-            state.send(daemon, message.payload)
+            state.relay_command(daemon, message.payload)
         else:
             self._unroutable(message, now)
 
@@ -119,7 +126,7 @@ class Commands:
         elif holder is None or holder.connection is None:
             self._keep(message, task, now)
         else:
-            state.send(holder, message.payload)
+            state.relay_command(holder, message.payload)
 
     def _keep(self, message: Command, task: Task, now: float) -> None:
         """Let a command wait, if there is room; what would stop the task always has some."""

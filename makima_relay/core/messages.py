@@ -22,7 +22,9 @@ from makima_relay.core.members import (
     checked_task_id,
 )
 from makima_relay.core.spelling import WireCase, case_of, folded
+from makima_relay.core.tally import OTHER
 from makima_relay.core.tasks import TaskStatus
+from makima_relay.core.tracing import traceparent_of
 
 MOST_SLOTS: Final = 10_000
 #: Tasks in one heartbeat: ten times the slots that a daemon may have.
@@ -89,6 +91,7 @@ class Spawn(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
     task_id: str
     name: str | None
+    traceparent: str | None = None
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -159,6 +162,7 @@ _STATUS_WORDS: dict[str, TaskStatus] = {
     "cancelled": TaskStatus.CANCELLED,
     "interrupted": TaskStatus.CANCELLED,
 }
+_TRACE: Final = ("traceparent", "traceParent", "trace_parent")
 _WITHDRAWING = frozenset({"interrupttask", "canceltask", "killtask"})
 
 
@@ -198,12 +202,34 @@ class _Command(_Envelope, kw_only=True):
     taskName: str | None = None
     task_name: str | None = None
     name: str | None = None
+    traceparent: str | None = None
+    traceParent: str | None = None
+    trace_parent: str | None = None
+
+    def trace(self) -> str | None:
+        """The first of the traces that is there, if it is one."""
+        text = self.traceparent if self.traceparent is not None else self.traceParent
+        return traceparent_of(self.trace_parent if text is None else text)
 
     def shown_name(self) -> str | None:
         """The first of the names that is there."""
         name = self.taskName if self.taskName is not None else self.task_name
         name = self.name if name is None else name
         return None if name is None else name[:LONGEST_TEXT]
+
+
+_Reader = Callable[[bytes, Members], DaemonMessage]
+
+
+class _ReportKind:
+    """Reports of one type: how they are read, none for those that are only relayed, and how many were."""
+
+    __slots__ = ("count", "name", "reader")
+
+    def __init__(self, name: str, reader: _Reader | None) -> None:
+        self.name = name
+        self.reader = reader
+        self.count = 0
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
@@ -219,30 +245,51 @@ def _needed(value: _T | None, member: str, kind: str) -> _T:
     return value
 
 
-def read_report(payload: bytes) -> DaemonMessage:
-    """Read what an authenticated daemon sent.
+class ReportReader:
+    """Reads what authenticated daemons send, and counts it by type."""
 
-    :param payload: one text message, UTF-8.
-    :raises InvalidMessageError: when it is none that ``protocol.md``, *Downstream* allows.
-    """
-    try:
-        envelope = _decode_envelope(payload)
-    except UNREADABLE:
-        return _read_report_carefully(payload)
-    reader = _report_readers[envelope.type]
-    if reader is None:
-        return Report(payload, envelope.taskId or envelope.task_id)
+    def __init__(self) -> None:
+        self._other = _ReportKind(OTHER, None)
+        self._kinds = {folded(name): _ReportKind(name, reader) for name, reader in _REPORT_READERS.items()}
+        self._spelled = _BySpelling(lambda word: self._kinds.get(word, self._other))
+
+    def counts(self) -> dict[str, int]:
+        """How many were read of each type that ``protocol.md`` names, and of all others together."""
+        kinds = (*self._kinds.values(), self._other)
+        return {kind.name: kind.count for kind in kinds if kind.reader is not _refuse_second_hello}
+
+    def read(self, payload: bytes) -> DaemonMessage:
+        """Read one message.
+
+        :param payload: one text message, UTF-8.
+        :raises InvalidMessageError: when it is none that ``protocol.md``, *Downstream* allows.
+        """
+        try:
+            envelope = _decode_envelope(payload)
+        except UNREADABLE:
+            return self._read_carefully(payload)
+        kind = self._spelled[envelope.type]
+        if kind.reader is None:
+            kind.count += 1
+            return Report(payload, envelope.taskId or envelope.task_id)
+        report = _read_decisive(payload, kind.reader)
+        kind.count += 1
+        return report
+
+    def _read_carefully(self, payload: bytes) -> DaemonMessage:
+        members = Members(payload)
+        kind = self._spelled[members.type()]
+        report = (kind.reader or _read_plain_report)(payload, members)
+        kind.count += 1
+        return report
+
+
+def _read_decisive(payload: bytes, reader: _Reader) -> DaemonMessage:
     if reader is _read_completion:
         return _read_completion_fast(payload)
     if reader is _read_heartbeat:
         return _read_heartbeat_fast(payload)
     return reader(payload, Members(payload))
-
-
-def _read_report_carefully(payload: bytes) -> DaemonMessage:
-    members = Members(payload)
-    reader = _REPORT_READERS.get(_folded_types[members.type()], _read_plain_report)
-    return reader(payload, members)
 
 
 def _read_plain_report(payload: bytes, members: Members) -> DaemonMessage:
@@ -301,13 +348,17 @@ def _refuse_second_hello(_payload: bytes, _members: Members) -> DaemonMessage:
     raise InvalidMessageError("authenticate was sent already")
 
 
-_REPORT_READERS = {
+#: The types that ``protocol.md`` names; those without a reader of their own are only relayed.
+_REPORT_READERS: Final[dict[str, _Reader | None]] = {
     "heartbeat": _read_heartbeat,
-    "taskcomplete": _read_completion,
-    "taskstatuschange": _read_status_change,
+    "taskComplete": _read_completion,
+    "taskStatusChange": _read_status_change,
+    "taskOutput": None,
+    "taskProgress": None,
     "authenticate": _refuse_second_hello,
 }
-_report_readers = _BySpelling(_REPORT_READERS.get)
+#: For whoever does not count.
+read_report: Final = ReportReader().read
 
 
 def read_command(payload: bytes) -> ServerMessage:
@@ -323,7 +374,7 @@ def read_command(payload: bytes) -> ServerMessage:
     task_id = envelope.taskId or envelope.task_id
     if task_id is None or _folded_types[envelope.type] != "spawntask":
         return _read_command_carefully(payload)
-    return Spawn(payload, task_id, envelope.shown_name())
+    return Spawn(payload, task_id, envelope.shown_name(), envelope.trace())
 
 
 def _read_command_carefully(payload: bytes) -> ServerMessage:
@@ -336,7 +387,8 @@ def _read_command_carefully(payload: bytes) -> ServerMessage:
             return ServerError(members.text("code") or "", members.text("message") or "")
         case "spawntask":
             task_id = _needed(members.task_id(), "taskId", "spawnTask")
-            return Spawn(payload, task_id, members.text("taskName", "task_name", "name"))
+            trace = traceparent_of(members.text(*_TRACE))
+            return Spawn(payload, task_id, members.text("taskName", "task_name", "name"), trace)
         case word:
             daemon_id = members.value("daemonId", "daemon_id")
             return Command(

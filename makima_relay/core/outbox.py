@@ -52,12 +52,13 @@ class Outbox:
     :ivar acknowledged_up_to: all reports up to this number have arrived.
     :ivar memory: bytes of reports in memory.
     :ivar disk: bytes of reports in the database; those of a batch count until all of it is acknowledged.
+    :ivar taken: bytes of all reports that were ever put in here.
     """
 
     def __init__(self, backlog: Backlog | None = None) -> None:
         backlog = backlog or Backlog()
         self.acknowledged_up_to = backlog.first - 1
-        self.memory = 0
+        self.memory = self.taken = 0
         self.disk = backlog.size
         self._backlog = backlog
         self._sent: deque[_Report] = deque()
@@ -104,7 +105,9 @@ class Outbox:
         first = self._last + 1
         self._last += len(payloads)
         self._waiting.extend(zip(count(first), payloads, repeat(now)))
-        self.memory += sum(map(len, payloads))
+        size = sum(map(len, payloads))
+        self.memory += size
+        self.taken += size
         return self._last
 
     # -------------------------------------------------------------------------------------------------- sending

@@ -149,6 +149,7 @@ class Relay(Operators):
     def upstream_ready(self, connection: int, now: float, /, **fields: str | int | None) -> None:
         """The server has authenticated a connection: after a heartbeat, what it may not have goes first."""
         state = self._state
+        state.tally.upstream_connections += 1
         state.flow.upstream_ready(connection)
         self._commands.new_connection()
         state.log(now, "upstream_connected", "the server accepted the connection", **fields)
@@ -218,7 +219,10 @@ class Relay(Operators):
     @told
     def command_received(self, message: ServerMessage, now: float) -> None:
         """The server sent a message."""
-        task_id = message.task_id if isinstance(message, Spawn | Command) else None
+        task_id = None
+        if isinstance(message, Spawn | Command):
+            task_id = message.task_id
+            self._state.tally.command(message.type if isinstance(message, Command) else "spawnTask")
         if self._look_ups.pass_command(task_id, message):
             self._act_on_command(message, now)
 

@@ -24,6 +24,7 @@ from makima_relay.core.outbox import Backlog, Outbox
 from makima_relay.core.output import Outputs
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.spelling import WireCase
+from makima_relay.core.tally import Tally
 from makima_relay.core.tasks import FINISHED, Task, TaskStatus
 from makima_relay.core.waiting import Waiting
 
@@ -123,6 +124,7 @@ class State:
         self.waiting = Waiting()
         self.outputs = Outputs(policy.keep_output)
         self.rejected: Counter[Rejection] = Counter()
+        self.tally = Tally()
         self._clock_offset = 0.0
         self._effects: list[effects.Effect] = []
 
@@ -191,6 +193,12 @@ class State:
         if daemon.connection is not None:
             self.note(effects.SendToDaemon(daemon.connection, payload))
 
+    def relay_command(self, daemon: Daemon, payload: bytes) -> None:
+        """Send a daemon what the server sent; it must be connected to get it."""
+        if daemon.connection is not None:
+            self.tally.relayed_down += len(payload)
+            self.note(effects.SendToDaemon(daemon.connection, payload))
+
     def interrupt(self, daemon: Daemon, task_id: str) -> None:
         """Have a daemon stop a task that is not its own any more, once per connection."""
         if daemon.composer is not None and task_id not in daemon.interrupted:
@@ -239,6 +247,7 @@ class State:
     def finish(self, task: Task, status: TaskStatus, error: str | None, now: float) -> None:
         """End a task; whoever reports that to the server does so next."""
         assert status in FINISHED
+        self.tally.finished[status] += 1
         self.save(task.ended(status, self.wall(now), error), now)
         self.waiting.drop_message(task.task_id)
         self.drop_commands(task)
@@ -274,7 +283,10 @@ class State:
         if daemon.composer is None:
             return
         for payload in self.drop_commands(task):
-            self.send(daemon, daemon.composer.interrupt_task(task.task_id) if payload is None else payload)
+            if payload is None:
+                self.send(daemon, daemon.composer.interrupt_task(task.task_id))
+            else:
+                self.relay_command(daemon, payload)
 
     # -------------------------------------------------------------------------------------------------- dispatch
 
@@ -286,7 +298,7 @@ class State:
                 return
             self.fleet.dispatched(daemon, task.task_id)
             self.save(task.dispatched(daemon.daemon_id, self.wall(now)), now)
-            self.send(daemon, self.waiting.message(task.task_id))
+            self.relay_command(daemon, self.waiting.message(task.task_id))
             if self.policy.on_loss is LossPolicy.FAIL:
                 self.waiting.drop_message(task.task_id)
             self.send_waiting_commands(task, daemon)

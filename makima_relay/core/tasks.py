@@ -61,6 +61,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     :ivar tries: how often it was dispatched since the server last asked for it.
     :ivar received_at: when it came, in seconds since the epoch; the other times likewise.
     :ivar error: why it failed or was cancelled.
+    :ivar traceparent: the trace that it belongs to, as the server named it: 55 characters.
     """
 
     key: int
@@ -76,6 +77,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     started_at: float | None = None
     finished_at: float | None = None
     error: str | None = None
+    traceparent: str | None = None
 
     @property
     def finished(self) -> bool:
@@ -122,7 +124,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """The task finished at a wall-clock time."""
         return self.to(status, finished_at=at, error=error)
 
-    def asked_again(self, position: int, name: str | None, at: float) -> Self:
+    def asked_again(self, position: int, name: str | None, at: float, traceparent: str | None = None) -> Self:
         """A finished task as a new attempt; who last held it may still have reports to make."""
         return self.to(
             TaskStatus.PENDING,
@@ -134,4 +136,5 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             started_at=None,
             finished_at=None,
             error=None,
+            traceparent=traceparent,
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import attrs
+
 from makima_relay.core.fleet import Daemon
 from makima_relay.core.journal import Entry
 from makima_relay.core.keys import DaemonKeys
@@ -12,7 +14,24 @@ from makima_relay.core.output import Outputs
 from makima_relay.core.recovery import Recovery
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.state import State
-from makima_relay.core.tasks import Task, TaskStatus
+from makima_relay.core.tally import Tally
+from makima_relay.core.tasks import FINISHED, Task, TaskStatus
+
+
+@attrs.define
+class Census:
+    """The connected daemons and their slots, counted.
+
+    :ivar draining: those that an operator has withdrawn; the others are healthy or not.
+    :ivar free: slots that a task could go to now: those of healthy daemons that are not draining.
+    :ivar busy: tasks of all of them.
+    """
+
+    healthy: int = 0
+    unhealthy: int = 0
+    draining: int = 0
+    free: int = 0
+    busy: int = 0
 
 
 class View:
@@ -51,6 +70,27 @@ class View:
         """How often what was turned away, for whoever counts along: those at the edge count here too."""
         return self._state.rejected
 
+    @property
+    def tally(self) -> Tally:
+        """What else was counted, for whoever counts along."""
+        return self._state.tally
+
+    def census(self, now: float) -> Census:
+        """Count the connected daemons and their slots, one by one: there are at most ``--max-daemons``."""
+        census = Census()
+        healthy = self._state.fleet.healthy
+        for daemon in self._state.fleet.connected():
+            tasks = len(daemon.tasks)
+            census.busy += tasks
+            if daemon.draining:
+                census.draining += 1
+            elif healthy(daemon, now):
+                census.healthy += 1
+                census.free += max(0, daemon.capacity - tasks)
+            else:
+                census.unhealthy += 1
+        return census
+
     def healthy(self, daemon: Daemon, now: float) -> bool:
         """Whether a daemon was heard of lately enough."""
         return self._state.fleet.healthy(daemon, now)
@@ -87,6 +127,15 @@ class View:
         """How many tasks wait for a daemon."""
         return self._state.ledger.counts[TaskStatus.PENDING]
 
+    def unfinished_tasks(self) -> dict[TaskStatus, int]:
+        """How many tasks have each status that is not their last."""
+        return {status: self._state.ledger.counts[status] for status in TaskStatus if status not in FINISHED}
+
+    def oldest_pending(self, now: float) -> float:
+        """For how long the oldest pending task has waited, in seconds; 0 without one."""
+        task = self._state.ledger.oldest_pending()
+        return 0.0 if task is None else max(0.0, self._state.wall(now) - task.received_at)
+
     @property
     def total_finished(self) -> int:
         """How often a task finished, ever."""
@@ -101,6 +150,11 @@ class View:
     def outbox_bytes(self) -> tuple[int, int]:
         """Bytes of reports that the server may not have: in memory, and in the database."""
         return self._state.outbox.memory, self._state.outbox.disk
+
+    @property
+    def report_bytes(self) -> int:
+        """Bytes of all reports that were taken for the server."""
+        return self._state.outbox.taken
 
     @property
     def reports_waiting(self) -> int:

@@ -15,10 +15,10 @@ from makima_relay.sandbox.server import Peer, SandboxServer
 from makima_relay.sandbox.tasklist import SandboxTask
 from makima_relay.web.access import Access
 from makima_relay.web.answers import answer_errors, json_answer
-from makima_relay.web.parameters import whole_number
+from makima_relay.web.parameters import WholeNumber
 from makima_relay.web.problems import ProblemError
 
-_MOST_TASKS = 1_000
+_LIMIT = WholeNumber("limit", 50, 1, 1_000, "how many tasks at most")
 
 
 class TaskRequest(msgspec.Struct):
@@ -100,7 +100,7 @@ class SandboxApi:
     def tasks(self, request: IRequest) -> bytes:
         """The tasks, newest first."""
         self.access.check_admin(request)
-        limit = whole_number(request, "limit", 50, 1, _MOST_TASKS)
+        limit = _LIMIT.read(request)
         newest = [shown_task(task) for task, _ in zip(reversed(self.server.tasks), range(limit), strict=False)]
         return json_answer(request, {"tasks": newest, "total": len(self.server.tasks), "limit": limit})
 

@@ -8,6 +8,7 @@ import attrs
 
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import LossPolicy
+from makima_relay.log_format import LeastLevel, LogFormat
 from makima_relay.settings import values
 from makima_relay.settings.secret_files import SecretFile
 from makima_relay.settings.urls import shown_url
@@ -65,6 +66,8 @@ class Settings:
     keep_output: int = 64 << 10
     max_event_streams: int = 1_000
     upstream_ca: Path | None = None
+    log_format: LogFormat = LogFormat.TEXT
+    log_level: LeastLevel = LeastLevel.INFO
     secret_files: tuple[SecretFile, ...] = ()
     secret_env_file: Path | None = None
 
@@ -193,4 +196,6 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("keep-output", values.KEPT_SIZE, "64KiB", "of each task's output that is kept in memory, to be looked at"),
     Setting("max-event-streams", values.COUNT, "1000", "readers of GET /events at a time"),
     Setting("upstream-ca", values.CERTIFICATES, None, "trusted for wss:// instead of the system's"),
+    Setting("log-format", values.LOG_FORMAT, "text", "what a line of the log is; syslog's stay text"),
+    Setting("log-level", values.LOG_LEVEL, "info", "what is logged at least"),
 )

@@ -14,6 +14,7 @@ import attrs
 from makima_relay.core.members import LONGEST_NAME
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import LossPolicy
+from makima_relay.log_format import LeastLevel, LogFormat
 
 
 class SettingsError(Exception):
@@ -138,6 +139,8 @@ ENDPOINTS: Final = Kind(_listen, "a Twisted endpoint: tcp:, ssl:, unix: or syste
 FILE: Final = Kind(_path, "a file")
 CERTIFICATES: Final = Kind(_path, "a file of PEM certificates")
 WIRE_CASE: Final = Kind(_wire_case, "camel, pascal or snake")
+LOG_FORMAT: Final = Kind(LogFormat, "text or json")
+LOG_LEVEL: Final = Kind(LeastLevel, "debug, info, warn, error or critical")
 LOSS_POLICY: Final = Kind(LossPolicy, "fail or requeue")
 SECONDS: Final = Kind(_seconds, "a number of seconds above 0")
 DURATION: Final = Kind(_duration, "seconds above 0, or with s, m, h, d")

@@ -18,7 +18,7 @@ from makima_relay.store.search import Counts, find
 
 _COLUMNS = """
     key, position, task_id, name, status, daemon_id, attempts, tries,
-    received_at, dispatched_at, started_at, finished_at, error
+    received_at, dispatched_at, started_at, finished_at, error, traceparent
 """
 _UNFINISHED = "('pending', 'dispatched', 'running', 'orphaned')"
 #: SQLite takes a bounded number of parameters; this many ids are asked for at a time.
@@ -59,6 +59,7 @@ def _task(row: Sequence[Any]) -> Task:
         started_at=row[10],
         finished_at=row[11],
         error=row[12],
+        traceparent=row[13],
     )
 
 
@@ -111,7 +112,7 @@ def _read_unfinished(cursor: Any) -> tuple[StoredTask, ...]:
         f"SELECT {_COLUMNS}, message FROM tasks LEFT JOIN task_messages ON task = key "
         f"WHERE status IN {_UNFINISHED} ORDER BY position"
     )
-    return tuple(StoredTask(task=_task(row), message=row[13], commands=tuple(commands.get(row[0], ()))) for row in rows)
+    return tuple(StoredTask(task=_task(row), message=row[14], commands=tuple(commands.get(row[0], ()))) for row in rows)
 
 
 def _read_daemons(cursor: Any) -> tuple[StoredDaemon, ...]:
@@ -187,7 +188,7 @@ def _read_rows(cursor: Any, places: str, values: list[Any]) -> list[TaskRow]:
         "LEFT JOIN daemons ON daemons.daemon_id = tasks.daemon_id ORDER BY position DESC",
         values,
     )
-    return [TaskRow(_task(row), row[13]) for row in rows]
+    return [TaskRow(_task(row), row[14]) for row in rows]
 
 
 def _count(cursor: Any, wanted: Filter) -> int:
@@ -197,6 +198,11 @@ def _count(cursor: Any, wanted: Filter) -> int:
         return int(cursor.execute(query, [status]).fetchone()[0])
     where, values = condition(wanted)
     return int(cursor.execute(f"SELECT count(*) FROM tasks WHERE {where}", values).fetchone()[0])
+
+
+def read_counts(cursor: Any) -> dict[TaskStatus, int]:
+    """Read how many tasks there are in each status."""
+    return {TaskStatus(status): tasks for status, tasks in cursor.execute("SELECT status, tasks FROM task_counts")}
 
 
 def read_task(cursor: Any, task_id: str) -> tuple[TaskRow, list[TaskEvent]] | None:

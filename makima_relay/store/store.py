@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from twisted.python.failure import Failure
 
 from makima_relay.core.effects import Saved
 from makima_relay.core.state import Snapshot
-from makima_relay.core.tasks import Task
+from makima_relay.core.tasks import Task, TaskStatus
 from makima_relay.ports import StoreUnavailableError
 from makima_relay.store import database, reader, tasks_writer, texts, writer
 from makima_relay.store.filters import Filter
@@ -35,6 +36,7 @@ class SQLiteStore:
     """
 
     def __init__(self, reactor: IReactorThreads, path: Path) -> None:
+        self._path = path
         self._writer = _pool(reactor, path)
         self._reader = _pool(reactor, path)
         self._history = _pool(reactor, path)
@@ -111,6 +113,19 @@ class SQLiteStore:
     def task(self, task_id: str) -> Deferred[tuple[TaskRow, list[TaskEvent]] | None]:
         """See :func:`makima_relay.store.reader.read_task`."""
         return self._look_up(reader.read_task, task_id)
+
+    def counts(self) -> Deferred[dict[TaskStatus, int]]:
+        """How many tasks are stored in each status."""
+        return self._read(reader.read_counts)
+
+    def size(self) -> int:
+        """Bytes of the database and its write-ahead log."""
+        files = (self._path, Path(f"{self._path}-wal"))
+        size = 0
+        for file in files:
+            with suppress(OSError):
+                size += file.stat().st_size
+        return size
 
     def _look_up(self, interaction: Callable[..., _T], *args: Any) -> Deferred[_T]:
         """Answer a question of the HTTP side, which may be slow, where no dispatch waits behind it."""

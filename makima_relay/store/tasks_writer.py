@@ -15,11 +15,11 @@ from makima_relay.store.rows import write_rows
 
 _ADD = """
     INSERT INTO tasks (key, position, task_id, name, status, daemon_id, attempts, tries,
-                       received_at, dispatched_at, started_at, finished_at, error) {rows}
+                       received_at, dispatched_at, started_at, finished_at, error, traceparent) {rows}
 """
 _RENEW = """
     UPDATE tasks SET position = ?, name = ?, status = ?, daemon_id = ?, attempts = ?, tries = ?,
-        received_at = ?, dispatched_at = ?, started_at = ?, finished_at = ?, error = ?
+        received_at = ?, dispatched_at = ?, started_at = ?, finished_at = ?, error = ?, traceparent = ?
     WHERE key = ?
 """
 # SQLite touches the indexes of all columns that are set, changed or not: the usual moves set few.
@@ -93,9 +93,9 @@ def _write_last_states(cursor: Any, moves_of_tasks: Iterable[list[SaveTask]]) ->
         elif any(save.before in FINISHED for save in moves):
             renewed.append([row[1], *row[3:], row[0]])
         elif any(save.task.status is TaskStatus.DISPATCHED for save in moves):
-            dispatched.append([*row[4:8], *row[9:], row[0]])
+            dispatched.append([*row[4:8], *row[9:13], row[0]])
         else:
-            moved.append([row[4], *row[10:], row[0]])
+            moved.append([row[4], *row[10:13], row[0]])
     write_rows(cursor, _ADD, added)
     cursor.executemany(_RENEW, renewed)
     cursor.executemany(_DISPATCH, dispatched)

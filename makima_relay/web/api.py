@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
+import msgspec
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.web.iweb import IRequest
 from werkzeug.datastructures import MIMEAccept
@@ -20,10 +21,11 @@ from makima_relay.core.rejections import Rejection
 from makima_relay.core.tasks import Task
 from makima_relay.engine import Engine
 from makima_relay.health import Health
+from makima_relay.metrics import Metrics
 from makima_relay.store import SQLiteStore
 from makima_relay.store.reader import TaskRow
 from makima_relay.upstream import Upstream
-from makima_relay.web import page, shapes
+from makima_relay.web import bodies, page, shapes
 from makima_relay.web.access import Access, refuse_foreign
 from makima_relay.web.answers import json_answer
 from makima_relay.web.application import app
@@ -31,9 +33,12 @@ from makima_relay.web.event_feed import EventFeed
 from makima_relay.web.event_streams import EventStreams
 from makima_relay.web.events import EventRoutes
 from makima_relay.web.keys import KeyRoutes
-from makima_relay.web.parameters import meant, whole_number
+from makima_relay.web.metrics import MetricsRoute
+from makima_relay.web.openapi import OpenApiRoute
+from makima_relay.web.parameters import LOG_LIMIT, OF_PAGE, meant
 from makima_relay.web.parameters import page as wanted_page
 from makima_relay.web.problems import NO_SUCH_TASK, ProblemError
+from makima_relay.web.routing import Media, route
 from makima_relay.web.signing_in import SigningIn
 
 
@@ -44,7 +49,7 @@ def _prefers_html(request: IRequest) -> bool:
 
 
 @attrs.define(kw_only=True, eq=False)
-class Api(KeyRoutes, SigningIn, EventRoutes):
+class Api(KeyRoutes, MetricsRoute, OpenApiRoute, SigningIn, EventRoutes):
     """All routes.
 
     :ivar agent_name: the relay's name.
@@ -60,6 +65,7 @@ class Api(KeyRoutes, SigningIn, EventRoutes):
     access: Access
     health: Health
     clock: Clock
+    metrics: Metrics
     agent_name: str
     redact: Callable[[str], str] = str
     most_event_streams: int = 1_000
@@ -80,11 +86,11 @@ class Api(KeyRoutes, SigningIn, EventRoutes):
 
     # ------------------------------------------------------------------------------------------ open to everyone
 
-    def _status(self) -> dict[str, Any]:
+    def _status(self) -> bodies.Status:
         uptime = self.clock.monotonic() - self._started_at
         return shapes.status(self.engine.relay, self.upstream, self.agent_name, uptime)
 
-    @app.route("/", methods=["GET"])
+    @route("GET", "/", answers={200: (bodies.Status, Media("text/html"))})
     def root(self, request: IRequest) -> bytes | Deferred[bytes]:
         """The status, as a page for browsers."""
         request.setHeader(b"vary", b"Accept, Cookie")
@@ -94,41 +100,41 @@ class Api(KeyRoutes, SigningIn, EventRoutes):
         request.setHeader(b"cache-control", b"no-store")
         request.setHeader(b"content-security-policy", page.CONTENT_SECURITY_POLICY)
         signed_in = self.access.is_signed_in(request) if self.access.wants_sign_in else None
-        return page.render(request, self._status(), signed_in)
+        return page.render(request, msgspec.to_builtins(self._status()), signed_in)
 
-    @app.route("/status", methods=["GET"])
+    @route("GET", "/status", answers={200: bodies.Status})
     def status(self, request: IRequest) -> bytes:
         """How the relay is doing."""
         return json_answer(request, self._status())
 
-    @app.route("/health", methods=["GET"])
+    @route("GET", "/health", answers={200: bodies.Health, 503: bodies.Health}, name="health")
     @inlineCallbacks
     def healthy(self, request: IRequest) -> Any:
         """Whether the database can be written."""
         writable = yield self.health.writable()
-        answer = {"healthy": writable, "upstreamConnected": self.upstream.live}
+        answer = bodies.Health(healthy=writable, upstream_connected=self.upstream.live)
         return json_answer(request, answer, 200 if writable else 503)
 
-    @app.route("/livez", methods=["GET"])
+    @route("GET", "/livez", answers={200: bodies.Life})
     def alive(self, request: IRequest) -> bytes:
         """Whether the process is of any use: it is, since it answers."""
-        return json_answer(request, {"alive": True})
+        return json_answer(request, bodies.Life(alive=True))
 
-    @app.route("/readyz", methods=["GET"])
+    @route("GET", "/readyz", answers={200: bodies.Readiness, 503: bodies.Readiness})
     @inlineCallbacks
     def ready(self, request: IRequest) -> Any:
         """Whether work may be sent here."""
-        answer = {
+        conditions = {
             "listening": self.health.listening,
-            "databaseWritable": (yield self.health.writable()),
-            "upstreamConnected": self.upstream.live,
-            "outboxHasRoom": self.engine.relay.has_room_for_reports,
+            "database_writable": (yield self.health.writable()),
+            "upstream_connected": self.upstream.live,
+            "outbox_has_room": self.engine.relay.has_room_for_reports,
         }
-        ready = all(answer.values())
-        return json_answer(request, {"ready": ready, **answer}, 200 if ready else 503)
+        ready = all(conditions.values())
+        return json_answer(request, bodies.Readiness(ready=ready, **conditions), 200 if ready else 503)
 
-    @app.route("/ws/daemon", methods=["GET"])
-    @app.route("/ws/daemon/ws/daemon", methods=["GET"])
+    @route("GET", "/ws/daemon", answers={101: None}, errors=(403, 426, 429))
+    @route("GET", "/ws/daemon/ws/daemon", answers={101: None}, errors=(403, 426, 429), name="websocket_of_longer_path")
     def websocket_only(self, request: IRequest) -> bytes:
         """Tell who asks without a WebSocket upgrade that it takes one."""
         refuse_foreign(request)
@@ -141,7 +147,7 @@ class Api(KeyRoutes, SigningIn, EventRoutes):
 
     # ---------------------------------------------------------------------------------------------------- events
 
-    def _event(self, event: Event) -> dict[str, Any]:
+    def _event(self, event: Event) -> Any:
         """What an event says: the thing that it is about, as the other routes show it."""
         match event.thing:
             case Task() as task:
@@ -155,15 +161,14 @@ class Api(KeyRoutes, SigningIn, EventRoutes):
                 return shapes.server(self.engine.relay, self.upstream)
 
     def _gone(self, daemon: Daemon) -> dict[str, Any]:
-        return {**self._daemon(daemon), "connected": False}
+        return {**msgspec.to_builtins(self._daemon(daemon)), "connected": False}
 
     # ------------------------------------------------------------------------------------------------- operators
 
-    @app.route("/tasks", methods=["GET"])
+    @route("GET", "/tasks", admin=True, parameters=OF_PAGE, answers={200: bodies.TaskPage}, errors=(400,))
     @inlineCallbacks
     def tasks(self, request: IRequest) -> Any:
         """The history, newest first."""
-        self.access.check_admin(request)
         wanted = wanted_page(request)
         yield self.engine.settled()
         rows, total = yield self.store.page(wanted.wanted, wanted.limit, wanted.offset)
@@ -172,18 +177,17 @@ class Api(KeyRoutes, SigningIn, EventRoutes):
             request.setHeader(b"link", links.encode())
         why = self._why_pending()
         tasks = [shapes.task(row, why, self.redact) for row in rows]
-        return json_answer(request, {"tasks": tasks, "total": total, "limit": wanted.limit, "offset": wanted.offset})
+        answer = bodies.TaskPage(tasks=tasks, total=total, limit=wanted.limit, offset=wanted.offset)
+        return json_answer(request, answer)
 
-    @app.route("/tasks/<task_id>", methods=["GET"])
+    @route("GET", "/tasks/<task_id>", admin=True, answers={200: bodies.TaskWithEvents}, errors=(404,))
     def task(self, request: IRequest, task_id: str) -> Deferred[bytes]:
         """One task with its events."""
-        self.access.check_admin(request)
         return self._answer_task(request, meant(task_id))
 
-    @app.route("/tasks/<task_id>/cancel", methods=["POST"])
+    @route("POST", "/tasks/<task_id>/cancel", admin=True, answers={202: bodies.TaskWithEvents}, errors=(404, 409))
     def cancel(self, request: IRequest, task_id: str) -> Deferred[bytes]:
         """Withdraw a pending task, or have its daemon interrupt it."""
-        self.access.check_admin(request)
         wanted = meant(task_id)
         try:
             self.engine.cancel_requested(wanted)
@@ -210,36 +214,33 @@ class Api(KeyRoutes, SigningIn, EventRoutes):
         if conflict:
             raise ProblemError(409, _FINISHED)
         row = TaskRow(task, None if row is None else row.hostname)
-        answer = shapes.task(row, self._why_pending(), self.redact)
-        return json_answer(
-            request, {**answer, "events": [shapes.task_event(event, self.redact) for event in events]}, status
-        )
+        answer = shapes.task_with_events(row, events, self._why_pending(), self.redact)
+        return json_answer(request, answer, status)
 
     def _why_pending(self) -> str:
         return self.engine.relay.why_pending(self.clock.monotonic())
 
-    @app.route("/daemons", methods=["GET"])
+    @route("GET", "/daemons", admin=True, answers={200: bodies.Daemons})
     def daemons(self, request: IRequest) -> bytes:
         """The fleet."""
-        self.access.check_admin(request)
-        return json_answer(request, {"daemons": [self._daemon(each) for each in self.engine.relay.daemons()]})
+        daemons = [self._daemon(each) for each in self.engine.relay.daemons()]
+        return json_answer(request, bodies.Daemons(daemons=daemons))
 
-    def _daemon(self, daemon: Daemon) -> dict[str, Any]:
+    def _daemon(self, daemon: Daemon) -> bodies.Daemon:
         return shapes.daemon(daemon, self.engine.relay, self.clock, self.redact)
 
-    @app.route("/daemons/<daemon_id>/drain", methods=["POST"])
+    @route("POST", "/daemons/<daemon_id>/drain", admin=True, answers={200: bodies.Daemon}, errors=(404,))
     def drain(self, request: IRequest, daemon_id: str) -> Deferred[bytes]:
         """Give a daemon no new tasks."""
         return self._set_draining(request, daemon_id, draining=True)
 
-    @app.route("/daemons/<daemon_id>/resume", methods=["POST"])
+    @route("POST", "/daemons/<daemon_id>/resume", admin=True, answers={200: bodies.Daemon}, errors=(404,))
     def resume(self, request: IRequest, daemon_id: str) -> Deferred[bytes]:
         """Give a daemon tasks again."""
         return self._set_draining(request, daemon_id, draining=False)
 
     @inlineCallbacks
     def _set_draining(self, request: IRequest, daemon_id: str, *, draining: bool) -> Any:
-        self.access.check_admin(request)
         try:
             self.engine.drain_requested(daemon_id, draining=draining)
         except UnknownDaemonError:
@@ -249,20 +250,18 @@ class Api(KeyRoutes, SigningIn, EventRoutes):
         yield self.engine.settled()
         return json_answer(request, self._daemon(daemon))
 
-    @app.route("/logs", methods=["GET"])
+    @route("GET", "/logs", admin=True, parameters=[LOG_LIMIT], answers={200: bodies.LogPage}, errors=(400,))
     def logs(self, request: IRequest) -> bytes:
         """The latest connection events, newest first."""
-        self.access.check_admin(request)
-        limit = whole_number(request, "limit", 50, 1, 200)
+        limit = LOG_LIMIT.read(request)
         entries = self.engine.relay.journal(limit)
         return json_answer(request, {"logs": [shapes.log_entry(entry) for entry in entries], "limit": limit})
 
-    @app.route("/reconnect", methods=["POST"])
+    @route("POST", "/reconnect", admin=True, answers={202: bodies.Reconnecting})
     def reconnect(self, request: IRequest) -> bytes:
         """Connect to the server anew."""
-        self.access.check_admin(request)
         self.upstream.reconnect()
-        return json_answer(request, {"reconnecting": True}, 202)
+        return json_answer(request, bodies.Reconnecting(reconnecting=True), 202)
 
 
 _FINISHED = "the task has finished; there is nothing to cancel"

@@ -157,7 +157,8 @@ class EventFeed:
     def _report(self, task_id: str, piece: Piece, *, has_missed: bool) -> bytes:
         text = None if has_missed else self._reports.get(piece.number)
         if text is None:
-            shown = {"taskId": task_id, **shown_piece(piece, self._redact), **({"missed": True} if has_missed else {})}
+            members = msgspec.structs.asdict(shown_piece(piece, self._redact))
+            shown = {"taskId": task_id, **members, **({"missed": True} if has_missed else {})}
             text = b"event: output\ndata: %b\n" % msgspec.json.encode(shown)
             if len(self._reports) >= _MOST_REPORTS:
                 self._reports.clear()

@@ -8,17 +8,17 @@ import msgspec
 from twisted.internet.defer import inlineCallbacks
 from twisted.web.iweb import IRequest
 
-from makima_relay.clock import rfc3339
-from makima_relay.core.keys import KEY_NAME, KEY_NAME_TAKES, KeyNameTakenError, NamedKeys, UnknownKeyError, digest_of
+from makima_relay.core.keys import KEY_NAME, KEY_NAME_TAKES, KeyNameTakenError, UnknownKeyError, digest_of
 from makima_relay.engine import Engine
 from makima_relay.new_key import new_key
+from makima_relay.web import bodies, shapes
 from makima_relay.web.access import Access
 from makima_relay.web.answers import json_answer
-from makima_relay.web.application import app
 from makima_relay.web.parameters import meant
 from makima_relay.web.problems import ProblemError
+from makima_relay.web.routing import route
 
-_NAME_TAKES: Final = f"name must be {KEY_NAME_TAKES}"
+_NAME_TAKES: Final = f'name must be {KEY_NAME_TAKES}, as in {{"name": "build-7"}}'
 
 
 def wanted_name(body: bytes) -> str:
@@ -27,11 +27,13 @@ def wanted_name(body: bytes) -> str:
     :raises ProblemError: 400.
     """
     try:
-        wanted = msgspec.json.decode(body)
+        name = msgspec.json.decode(body, type=bodies.WantedKey).name
+    except msgspec.ValidationError:
+        raise ProblemError(400, _NAME_TAKES) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ProblemError(400, 'the body must be JSON such as {"name": "build-7"}') from None
-    name = wanted.get("name") if isinstance(wanted, dict) else None
-    if not isinstance(name, str) or not KEY_NAME.fullmatch(name):
+    # A pattern of JSON Schema lets a line end behind it.
+    if not KEY_NAME.fullmatch(name):
         raise ProblemError(400, _NAME_TAKES)
     return name
 
@@ -42,18 +44,20 @@ class KeyRoutes:
     engine: Engine
     access: Access
 
-    @app.route("/keys", methods=["GET"])
+    @route("GET", "/keys", admin=True, answers={200: bodies.Keys})
     def keys(self, request: IRequest) -> bytes:
         """All names; a key itself is never shown again."""
-        self.access.check_admin(request)
         connected = self._connected()
-        return json_answer(request, {"keys": [_shown(each, connected) for each in self.engine.relay.keys]})
+        keys = [
+            shapes.key(named, sum(connected.get(key.digest, 0) for key in named.keys))
+            for named in self.engine.relay.keys
+        ]
+        return json_answer(request, bodies.Keys(keys=keys))
 
-    @app.route("/keys", methods=["POST"])
+    @route("POST", "/keys", admin=True, body=[bodies.WantedKey], answers={201: bodies.NewKey}, errors=(400, 409, 503))
     @inlineCallbacks
     def make_key(self, request: IRequest) -> Any:
         """Make the first key of a name; this is the only time that it is shown."""
-        self.access.check_admin(request)
         name = wanted_name(request.content.read())
         self._check_storable()
         key = new_key()
@@ -63,11 +67,10 @@ class KeyRoutes:
             raise ProblemError(409, "this name is in use: revoke or rotate it, or take another") from None
         return (yield self._answer_new_key(request, name, key))
 
-    @app.route("/keys/<name>/rotate", methods=["POST"])
+    @route("POST", "/keys/<name>/rotate", admin=True, answers={201: bodies.NewKey}, errors=(404, 503))
     @inlineCallbacks
     def rotate_key(self, request: IRequest, name: str) -> Any:
         """Make a further key of a name; the older one is taken for a while still."""
-        self.access.check_admin(request)
         self._check_storable()
         key = new_key()
         try:
@@ -76,11 +79,10 @@ class KeyRoutes:
             raise _unknown() from None
         return (yield self._answer_new_key(request, meant(name), key))
 
-    @app.route("/keys/<name>", methods=["DELETE"])
+    @route("DELETE", "/keys/<name>", admin=True, answers={204: None}, errors=(404, 503))
     @inlineCallbacks
     def revoke_keys(self, request: IRequest, name: str) -> Any:
         """Take back all keys of a name."""
-        self.access.check_admin(request)
         try:
             self.engine.keys_revoked(meant(name))
         except UnknownKeyError:
@@ -101,7 +103,8 @@ class KeyRoutes:
         if not self.engine.saves:
             # It may be lost with the process, and whoever was given it would not know.
             raise ProblemError(503, "the key could not be stored and is not shown: rotate it when it can be")
-        return json_answer(request, {"name": name, "key": key, "createdAt": rfc3339(created_at)}, 201)
+        answer = bodies.NewKey(name=name, key=key, created_at=shapes.moment(created_at))
+        return json_answer(request, answer, 201)
 
     def _check_storable(self) -> None:
         if not self.engine.saves:
@@ -118,15 +121,3 @@ class KeyRoutes:
 
 def _unknown() -> ProblemError:
     return ProblemError(404, "there is no key of this name")
-
-
-def _shown(named: NamedKeys, connected: dict[bytes, int]) -> dict[str, Any]:
-    return {
-        "name": named.name,
-        "createdAt": rfc3339(named.keys[-1].created_at),
-        "lastUsedAt": rfc3339(named.last_used_at),
-        "lastAddress": named.last_address,
-        "machines": len(named.machines),
-        "connected": sum(connected.get(key.digest, 0) for key in named.keys),
-        "olderKeysUntil": rfc3339(max((key.ends_at for key in named.keys if key.ends_at is not None), default=None)),
-    }

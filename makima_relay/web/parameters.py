@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
 from urllib.parse import unquote, urlencode
 
 import attrs
@@ -37,19 +38,101 @@ def _text(request: IRequest, name: str) -> str | None:
         raise ProblemError(400, f"{name} must be UTF-8 text") from None
 
 
-def whole_number(request: IRequest, name: str, default: int, least: int, most: int) -> int:
+@attrs.frozen
+class WholeNumber:
     """A query parameter that is a whole number.
 
-    :raises ProblemError: 400 when it is anything else, or out of range.
+    :ivar default: what counts if it is not given.
+    :ivar about: what it is for.
     """
-    value = _raw(request, name)
-    if value is None:
-        return default
-    text = value.decode("ascii", "replace")
-    if text.isdecimal() and text.isascii() and len(text) <= len(str(most)) and least <= int(text) <= most:
-        return int(text)
-    bounds = f"of {least} or more" if most == _MOST_OFFSET else f"from {least} to {most}"
-    raise ProblemError(400, f"{name} must be an integer {bounds}")
+
+    name: str
+    default: int
+    least: int
+    most: int
+    about: str
+
+    def read(self, request: IRequest) -> int:
+        """What a request has it be.
+
+        :raises ProblemError: 400 when it is anything else, or out of range.
+        """
+        value = _raw(request, self.name)
+        if value is None:
+            return self.default
+        text = value.decode("ascii", "replace")
+        is_number = text.isdecimal() and text.isascii() and len(text) <= len(str(self.most))
+        if is_number and self.least <= int(text) <= self.most:
+            return int(text)
+        bounds = f"of {self.least} or more" if self.most == _MOST_OFFSET else f"from {self.least} to {self.most}"
+        raise ProblemError(400, f"{self.name} must be an integer {bounds}")
+
+    def schema(self) -> dict[str, Any]:
+        """The same in JSON Schema."""
+        return {"type": "integer", "minimum": self.least, "maximum": self.most, "default": self.default}
+
+
+@attrs.frozen
+class Words:
+    """A query parameter that is text; an empty one counts as not given.
+
+    :ivar about: what it is for.
+    """
+
+    name: str
+    about: str
+
+    def read(self, request: IRequest) -> str | None:
+        """What a request has it be.
+
+        :raises ProblemError: 400 when it is no text.
+        """
+        return _text(request, self.name)
+
+    def schema(self) -> dict[str, Any]:
+        """The same in JSON Schema."""
+        return {"type": "string", "pattern": "^[^\\u0000]*$"}
+
+
+@attrs.frozen
+class StatusWord:
+    """A query parameter that is a task's status; an empty one counts as not given.
+
+    :ivar about: what it is for.
+    """
+
+    name: str
+    about: str
+
+    def read(self, request: IRequest) -> TaskStatus | None:
+        """What a request has it be.
+
+        :raises ProblemError: 400 when it is no status.
+        """
+        text = _text(request, self.name)
+        if text is None:
+            return None
+        try:
+            return TaskStatus(text)
+        except ValueError:
+            raise ProblemError(400, f"{self.name} must be one of {', '.join(TaskStatus)}") from None
+
+    def schema(self) -> dict[str, Any]:
+        """The same in JSON Schema."""
+        return {"type": "string", "enum": ["", *TaskStatus]}
+
+
+Parameter = WholeNumber | Words | StatusWord
+
+_LIMIT: Final = WholeNumber("limit", 50, 1, 500, "how many tasks at most")
+_OFFSET: Final = WholeNumber("offset", 0, 0, _MOST_OFFSET, "how many to leave out before them")
+_STATUS: Final = StatusWord("status", "only tasks of this status")
+_DAEMON: Final = Words("daemon", "only tasks that the daemon of this id or hostname has or had")
+_TEXT: Final = Words("q", "only tasks with this in their name or id, in any case")
+#: Those of the history.
+OF_PAGE: Final[tuple[Parameter, ...]] = (_LIMIT, _OFFSET, _STATUS, _DAEMON, _TEXT)
+#: That of the log.
+LOG_LIMIT: Final = WholeNumber("limit", 50, 1, 200, "how many entries at most")
 
 
 @attrs.frozen
@@ -85,20 +168,16 @@ def page(request: IRequest) -> Page:
 
     :raises ProblemError: 400.
     """
-    limit = whole_number(request, "limit", 50, 1, 500)
-    offset = whole_number(request, "offset", 0, 0, _MOST_OFFSET)
-    wanted = Filter(status=_status(request), daemon=_text(request, "daemon"), text=_text(request, "q"))
+    limit, offset = _LIMIT.read(request), _OFFSET.read(request)
+    wanted = Filter(status=_STATUS.read(request), daemon=_DAEMON.read(request), text=_TEXT.read(request))
     return Page(wanted, limit, offset)
 
 
-def _status(request: IRequest) -> TaskStatus | None:
-    text = _text(request, "status")
-    if text is None:
-        return None
-    try:
-        return TaskStatus(text)
-    except ValueError:
-        raise ProblemError(400, f"status must be one of {', '.join(TaskStatus)}") from None
+_OUTPUT: Final = Words("output", "the id of a task whose output is wanted too, as it comes")
+_ONLY: Final = Words("only", "output, if nothing but that is wanted")
+_LAST_EVENT_ID: Final = Words("lastEventId", "the id of the last event that was seen, as the header Last-Event-ID")
+#: The parameters of a stream of events.
+OF_EVENTS: Final = (_OUTPUT, _ONLY, _LAST_EVENT_ID)
 
 
 def wanted_events(request: IRequest) -> Wanted:
@@ -108,16 +187,16 @@ def wanted_events(request: IRequest) -> Wanted:
 
     :raises ProblemError: 400.
     """
-    task_id = _text(request, "output")
+    task_id = _OUTPUT.read(request)
     if task_id is not None and len(task_id) > LONGEST_TASK_ID:
         raise ProblemError(400, f"output must be a task id of at most {LONGEST_TASK_ID} characters")
-    only = _text(request, "only")
+    only = _ONLY.read(request)
     if only not in (None, "output"):
         raise ProblemError(400, "only must be output")
     if only is not None and task_id is None:
         raise ProblemError(400, "only=output needs output with a task id")
     header = request.getHeader(b"last-event-id")
-    last_id = header.decode("latin-1") if header else _text(request, "lastEventId")
+    last_id = header.decode("latin-1") if header else _LAST_EVENT_ID.read(request)
     return Wanted(only is None, task_id, last_id)
 
 

@@ -8,6 +8,8 @@ from http import HTTPStatus
 import msgspec
 from twisted.web.iweb import IRequest
 
+from makima_relay.web.bodies import Problem
+
 #: What a 404 says when it is about the path.
 NOTHING_HERE = "there is nothing here"
 NO_SUCH_TASK = "there is no task of this id"
@@ -29,14 +31,8 @@ class ProblemError(Exception):
 
     def body(self) -> bytes:
         """The problem as JSON."""
-        return msgspec.json.encode(
-            {
-                "type": "about:blank",
-                "title": self.status.phrase,
-                "status": self.status.value,
-                "detail": self.detail,
-            }
-        )
+        phrase, status = self.status.phrase, self.status.value
+        return msgspec.json.encode(Problem(type="about:blank", title=phrase, status=status, detail=self.detail))
 
     def render(self, request: IRequest) -> bytes:
         """Make it the answer to a request."""

@@ -10,6 +10,7 @@ import msgspec
 from makima_relay.clock import rfc3339
 from makima_relay.core.members import UNREADABLE
 from makima_relay.core.output import Piece
+from makima_relay.web.bodies import OutputPiece
 
 #: Escapes that can stand for the characters of a secret; no other can.
 _HIDING: Final = ("\\u", "\\/")
@@ -51,9 +52,9 @@ def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
             return value
 
 
-def shown_piece(piece: Piece, redact: Callable[[str], str]) -> dict[str, Any]:
+def shown_piece(piece: Piece, redact: Callable[[str], str]) -> OutputPiece:
     """One report of a task's output.
 
     :param redact: blacks out secrets.
     """
-    return {"number": piece.number, "at": rfc3339(piece.at), "payload": shown_report(piece.payload, redact)}
+    return OutputPiece(number=piece.number, at=rfc3339(piece.at), payload=shown_report(piece.payload, redact))

@@ -7,11 +7,13 @@ from urllib.parse import parse_qs
 import msgspec
 from twisted.web.iweb import IRequest
 
+from makima_relay.web import bodies
 from makima_relay.web.access import Access
-from makima_relay.web.application import app
 from makima_relay.web.problems import ProblemError
+from makima_relay.web.routing import Media, route
 
 _FORM = b"application/x-www-form-urlencoded"
+_FORM_SCHEMA = {"type": "object", "properties": {"token": {"type": "string"}}, "required": ["token"]}
 
 
 def _presented(request: IRequest) -> str:
@@ -23,13 +25,9 @@ def _presented(request: IRequest) -> str:
     if _is_form(request):
         return _in_form(body)
     try:
-        wanted = msgspec.json.decode(body)
+        return msgspec.json.decode(body, type=bodies.Credentials).token
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        wanted = None
-    token = wanted.get("token") if isinstance(wanted, dict) else None
-    if not isinstance(token, str):
-        raise ProblemError(400, 'the body must be JSON such as {"token": "…"}, or a form with token')
-    return token
+        raise ProblemError(400, 'the body must be JSON such as {"token": "…"}, or a form with token') from None
 
 
 def _in_form(body: bytes) -> str:
@@ -49,14 +47,20 @@ class SigningIn:
 
     access: Access
 
-    @app.route("/session", methods=["POST"])
+    @route(
+        "POST",
+        "/session",
+        body=[bodies.Credentials, Media(_FORM.decode(), _FORM_SCHEMA)],
+        answers={204: None, 303: None},
+        errors=(400, 401, 403, 404, 429),
+    )
     def sign_in(self, request: IRequest) -> bytes:
         """Take the admin token, and give a cookie for it."""
         self.access.sign_in(request, _presented(request))
         return _signed(request)
 
-    @app.route("/session", methods=["DELETE"])
-    @app.route("/session/end", methods=["POST"])
+    @route("DELETE", "/session", answers={204: None, 303: None}, errors=(403,))
+    @route("POST", "/session/end", answers={204: None, 303: None}, errors=(403,), name="sign_out_by_form")
     def sign_out(self, request: IRequest) -> bytes:
         """End it; a form cannot say DELETE."""
         self.access.sign_out(request)

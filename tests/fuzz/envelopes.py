@@ -9,8 +9,8 @@ from makima_relay.admission import Admission, Refusal, Welcome
 from makima_relay.core.members import LONGEST_NAME, LONGEST_TASK_ID, LONGEST_TEXT, InvalidMessageError
 from makima_relay.core.messages import (
     Heartbeat,
+    ReportReader,
     _read_command_carefully,
-    _read_report_carefully,
     read_command,
     read_report,
 )
@@ -54,7 +54,7 @@ def report(payload: bytes) -> None:
     _check(message, payload)
     # Only text reaches the relay; what is none is refused at the latest by whoever looks at it.
     if _is_text(payload):
-        assert message == _outcome(_read_report_carefully, payload), message
+        assert message == _outcome(ReportReader()._read_carefully, payload), message
 
 
 def command(payload: bytes) -> None:

@@ -56,10 +56,10 @@ class StandInServer:
         self.headers.put(dict(connection.request.headers.raw_items()))
         first = connection.recv()
         assert json.loads(first)["type"] == "authenticate"
-        connection.send(json.dumps({"type": "authenticated", "daemonId": "relay-1"}))
-        self._connections.put(connection)
-        # A relay that is killed does not say good-bye.
+        # A relay that is killed does not say good-bye, and one that is told to reconnect does at any time.
         with contextlib.suppress(ConnectionClosed):
+            connection.send(json.dumps({"type": "authenticated", "daemonId": "relay-1"}))
+            self._connections.put(connection)
             for payload in connection:
                 assert isinstance(payload, str)
                 if json.loads(payload)["type"] != "heartbeat":

@@ -59,6 +59,14 @@ class UpgradeTests(SynchronousTestCase):
         rows, total = reader.read_page(self.cursor, Filter(), 10, 0)
         self.assertEqual(([row.task for row in rows], total), ([at_work, finished(make_task(1))], 2))
 
+    def test_they_have_no_trace_until_they_are_asked_for_again(self) -> None:
+        """The column is empty then; a new attempt brings its own."""
+        trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        again = finished(make_task(1)).asked_again(9, "task 1", 1500.0, trace)
+        writer.write(self.cursor, [save(again, 1500.0, before=TaskStatus.COMPLETED)])
+        found = {task.task_id: task.traceparent for task in reader.read_tasks(self.cursor, ["t1", "t2"])}
+        self.assertEqual(found, {"t1": trace, "t2": None})
+
     def test_so_is_what_became_of_them(self) -> None:
         """In its order, and what becomes of them now comes behind it."""
         ended = make_task(2).dispatched("d1", 1100.0).ended(TaskStatus.FAILED, 1400.0, "no")

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 from treq.testing import StubTreq
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IAddress
 from twisted.web.http_headers import Headers
 
 from makima_relay.health import Health
+from makima_relay.metrics import Metrics
 from makima_relay.redaction import Redactor
 from makima_relay.store import SQLiteStore
 from makima_relay.store.database import open_database
 from makima_relay.web.access import Access
 from makima_relay.web.api import Api
+from makima_relay.web.bodies import LogPage, Problem
+from makima_relay.web.routing import ROUTES, Route
 from makima_relay.web.sessions import Sessions
 from makima_relay.web.site import make_site
 from tests.fakes import Port, inline_store
@@ -35,6 +40,7 @@ ADMIN_ROUTES = [
     ("POST", "/daemons/d/drain"),
     ("POST", "/daemons/d/resume"),
     ("GET", "/logs"),
+    ("GET", "/metrics"),
     ("POST", "/reconnect"),
     ("GET", "/keys"),
     ("POST", "/keys"),
@@ -44,7 +50,16 @@ ADMIN_ROUTES = [
     # With a parameter that is wrong, or the answer would have no end.
     ("GET", "/events?only=tasks"),
 ]
-OPEN_ROUTES = ["/", "/status", "/health", "/livez", "/readyz"]
+OPEN_ROUTES = ["/", "/status", "/health", "/livez", "/readyz", "/openapi.json"]
+
+
+def declared(method: str, path: str) -> Route | None:
+    """The route that a request goes to, if there is one."""
+    for route in ROUTES:
+        pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(route.path))
+        if route.method == method and re.fullmatch(pattern, path.partition("?")[0]):
+            return route
+    return None
 
 
 @attrs.frozen
@@ -106,6 +121,13 @@ class ApiTestCase(RelayTestCase):
             access=Access(token, self.health.only_loopback, Sessions(self.clock)),
             health=self.health,
             clock=self.clock,
+            metrics=Metrics(
+                engine=self.engine,
+                upstream=self.upstream,
+                store=store or self.database,
+                reports=self.daemons.reports,
+                clock=self.clock,
+            ),
             agent_name=agent_name,
             redact=Redactor([KEY]),
             most_event_streams=most_event_streams,
@@ -120,7 +142,24 @@ class ApiTestCase(RelayTestCase):
         response = self.successResultOf(
             self.treq.request(method, url, headers=dict(headers or {}), data=body, allow_redirects=False)
         )
-        return Answer(response.code, response.headers, self.successResultOf(self.treq.content(response)))
+        answer = Answer(response.code, response.headers, self.successResultOf(self.treq.content(response)))
+        self.assert_declared(method, path, answer)
+        return answer
+
+    def assert_declared(self, method: str, path: str, answer: Answer) -> None:
+        """An answer is one of those that its route declares, member by member."""
+        route = declared(method, path)
+        if route is None:
+            return
+        self.assertIn(answer.status, {*route.answers, *route.errors, 405, 500}, f"{method} {path}")
+        media_type = (answer.header("Content-Type") or "").partition(";")[0]
+        bodies: Any = Problem if media_type == "application/problem+json" else route.answers.get(answer.status)
+        of_types = {each for each in (bodies if isinstance(bodies, tuple) else (bodies,)) if isinstance(each, type)}
+        if media_type.endswith("json") and of_types:
+            (body,) = of_types
+            read = msgspec.to_builtins(msgspec.json.decode(answer.body, type=body))
+            # Entries of the log have members of their own.
+            self.assertEqual(read if body is not LogPage else {**read, "logs": answer.json["logs"]}, answer.json)
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Any:
         """The JSON at a path, which must be there."""

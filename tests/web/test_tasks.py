@@ -55,6 +55,7 @@ class HistoryTests(ApiTestCase):
                         "finishedAt": "2024-12-15T10:30:02.500Z",
                         "error": "no paper",
                         "pendingReason": None,
+                        "traceparent": None,
                     }
                 ],
                 "total": 1,
