@@ -7,7 +7,8 @@ from urllib.parse import parse_qs
 import msgspec
 from twisted.web.iweb import IRequest
 
-from makima_relay.web.access import Access
+from makima_relay.web.access import Access, refuse_foreign
+from makima_relay.web.answers import json_answer
 from makima_relay.web.application import app
 from makima_relay.web.problems import ProblemError
 
@@ -48,6 +49,13 @@ class SigningIn:
     """Lets browsers in with a cookie, and out again."""
 
     access: Access
+
+    @app.route("/session", methods=["GET"])
+    def session(self, request: IRequest) -> bytes:
+        """Whether a browser has to sign in, and whether the one that asks has."""
+        refuse_foreign(request)
+        access = self.access
+        return json_answer(request, {"required": access.wants_sign_in, "signedIn": access.is_signed_in(request)})
 
     @app.route("/session", methods=["POST"])
     def sign_in(self, request: IRequest) -> bytes:

@@ -44,7 +44,7 @@ ADMIN_ROUTES = [
     # With a parameter that is wrong, or the answer would have no end.
     ("GET", "/events?only=tasks"),
 ]
-OPEN_ROUTES = ["/", "/status", "/health", "/livez", "/readyz"]
+OPEN_ROUTES = ["/", "/status", "/health", "/livez", "/readyz", "/static/app.js"]
 
 
 @attrs.frozen
