@@ -7,7 +7,7 @@ import { badge } from "/static/marks.js";
 import { pager } from "/static/pager.js";
 import { ask, now } from "/static/relay.js";
 
-const PAGE = 25;
+const PAGE = 12;
 /** With no more daemons than this there is nothing to search. */
 const FEW = 6;
 /** Slots are drawn one by one up to this number. */

@@ -40,7 +40,7 @@ export class Overview {
       active: tile("Active tasks"),
       pending: tile("Pending tasks"),
       finished: tile("Finished tasks"),
-      outbox: tile("Reports on their way"),
+      outbox: tile("Outbox"),
     };
     byId("totals").append(...Object.values(this.tiles).map((each) => each.node));
     byId("reconnect").addEventListener("click", () => this.reconnect());
@@ -96,7 +96,7 @@ export class Overview {
     setText(finished.note, "since the first start");
     setText(outbox.value, number(reports));
     const size = (outboxBytes?.memory ?? 0) + (outboxBytes?.disk ?? 0);
-    setText(outbox.note, outboxHasRoom === false ? "full: daemons are held" : reports ? `${bytes(size)} not acknowledged` : "the server has all");
+    setText(outbox.note, outboxHasRoom === false ? "full: daemons are held" : reports ? `${reports === 1 ? "report" : "reports"}, ${bytes(size)}` : "the server has all reports");
     outbox.node.classList.toggle("warn", outboxHasRoom === false);
   }
 

@@ -88,7 +88,6 @@ export class TaskPage {
     this.changed = changed;
     this.taskId = null;
     this.terminal = new Terminal(byId("output"));
-    this.waiting = [];
     resource.path = () => `/tasks/${encodeURIComponent(this.taskId)}`;
     byId("task-cancel").addEventListener("click", () => cancel(this.resource.data, () => this.resource.hurry()));
     byId("output-copy").addEventListener("click", (event) => copy(byId("output"), event.currentTarget));
@@ -113,7 +112,8 @@ export class TaskPage {
   forgetOutput() {
     this.terminal.clear();
     this.seen = new Set();
-    this.snapshotId = null;
+    this.isAnswered = false;
+    this.waiting = [];
     this.isKept = true;
     this.hasOutput = false;
     this.note = "";
@@ -123,21 +123,21 @@ export class TaskPage {
 
   /** Asks for the output so far: at first, and where it is not told as it comes. */
   async askOutput() {
-    const taskId = this.taskId;
     if (this.isAsking) return;
     this.isAsking = true;
-    try {
-      const { output, truncated } = await ask(`/tasks/${encodeURIComponent(taskId)}/output`, {});
-      if (taskId !== this.taskId) return;
-      this.print(output);
-      this.note = truncated ? "the beginning is not kept" : "";
-    } catch (error) {
-      if (taskId !== this.taskId) return;
-      if (error.status === 404) this.isKept = false;
-    } finally {
-      this.isAsking = false;
+    const taskId = this.taskId;
+    const answer = await ask(`/tasks/${encodeURIComponent(taskId)}/output`).catch((error) => error);
+    this.isAsking = false;
+    if (taskId !== this.taskId) {
+      if (this.taskId !== null) this.askOutput();
+      return;
     }
-    if (taskId !== this.taskId && this.taskId !== null) this.askOutput();
+    if (answer instanceof Error) this.isKept = answer.status !== 404;
+    else {
+      this.print(answer.output);
+      this.note = answer.truncated ? "the beginning is not kept" : "";
+    }
+    this.isAnswered = true;
     this.changed();
   }
 
@@ -186,7 +186,8 @@ export class TaskPage {
 
   render() {
     if (this.taskId === null) return;
-    this.print(this.waiting.splice(0));
+    // What is told comes after what was kept, and may be some of it.
+    if (this.isAnswered) this.print(this.waiting.splice(0));
     const { data: task, error } = this.resource;
     const trouble = byId("task-trouble");
     if (error !== null && error.status === 404) {

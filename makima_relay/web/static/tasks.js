@@ -7,7 +7,8 @@ import { badge, FINISHED, STATUSES } from "/static/marks.js";
 import { pager } from "/static/pager.js";
 import { ask, now } from "/static/relay.js";
 
-export const PAGE = 25;
+/** Where rows are cards there are fewer of them. */
+export const PAGE = matchMedia("(max-width: 640px)").matches ? 10 : 25;
 const TYPING = 250;
 const FIELDS = ["status", "daemon", "q"];
 
@@ -139,12 +140,14 @@ export class Tasks {
 
   row({ taskId }) {
     const name = h("a", { class: "name", href: taskLink(taskId) });
-    const note = h("span", { class: "small sub note" });
+    const note = h("span", { class: "small sub note bad" });
     const id = h("span", { class: "muted small sub mono" }, taskId);
     const cells = this.table.cells();
     const button = h("button", { type: "button", class: "quiet danger" }, "Cancel …");
+    const place = h("span", {});
     cells[0].append(name, id, note);
-    for (const place of [3, 4]) cells[place].classList.add("figures");
+    cells[2].append(place);
+    for (const each of [3, 4]) cells[each].classList.add("figures");
     const row = { node: h("tr", { role: "row" }, cells), task: null };
     button.addEventListener("click", () => cancel(row.task, () => this.resource.hurry()));
     cells[5].append(button);
@@ -152,11 +155,10 @@ export class Tasks {
       row.task = task;
       setText(name, task.taskName ?? taskId);
       id.hidden = task.taskName === null;
-      const said = task.status === "pending" ? task.pendingReason : task.error;
-      setText(note, said ?? "");
-      note.classList.toggle("bad", task.status === "failed");
+      setText(note, task.error ?? "");
       show(cells[1], task.status, () => badge(task.status));
-      setText(cells[2], task.daemonHostname ?? task.daemonId ?? "–");
+      setText(place, task.pendingReason ?? task.daemonHostname ?? task.daemonId ?? "–");
+      place.className = task.pendingReason ? "why" : "host";
       setText(cells[3], ago(now() - millis(task.receivedAt)));
       cells[3].title = fullTime(task.receivedAt);
       setText(cells[4], timeOf(task) + (task.attempts > 1 ? `, attempt ${number(task.attempts)}` : ""));
