@@ -8,8 +8,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Response, Route, expect, sync_playwright
@@ -108,10 +109,18 @@ class BrowserTestCase(SynchronousTestCase):
         """Connect a daemon for the time of the test."""
         return self.enterContext(daemon(self.stage.port, hostname, slots))
 
-    def page(self, path: str = "", width: int = 1440, scheme: Any = "light", expected: str | None = None) -> Page:
+    def page(
+        self,
+        path: str = "",
+        width: int = 1440,
+        scheme: Any = "light",
+        expected: str | None = None,
+        routes: Mapping[str, Callable[[Route], None]] = MappingProxyType({}),
+    ) -> Page:
         """Open the dashboard in a window of its own.
 
         :param expected: a pattern of the paths that may be answered with an error.
+        :param routes: what is answered in place of the relay, by the paths of it.
         """
         size = {"width": width, "height": 900}
         context = browser().new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
@@ -124,6 +133,8 @@ class BrowserTestCase(SynchronousTestCase):
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("response", functools.partial(self._answered, _EXPECTED if expected is None else re.compile(expected)))
         self.addCleanup(self._check, page)
+        for pattern, answered in routes.items():
+            page.route(pattern, answered)
         page.goto(f"http://127.0.0.1:{self.stage.port}/{path}")
         return page
 

@@ -58,9 +58,9 @@ class SignInTests(TokenTestCase):
     def test_who_guesses_too_often_has_to_wait(self) -> None:
         """As long as the relay says."""
         page = self.page(expected="/session$")
-        page.route("**/session", answer(status=429, headers={"Retry-After": "2"}, json={"detail": "too many"}))
+        page.route("**/session", answer(status=429, headers={"Retry-After": "1"}, json={"detail": "too many"}))
         self.sign_in(page)
-        self.see(page.get_by_role("alert"), "Too many wrong tokens from this address. Try again in 2 s.")
+        self.see(page.get_by_role("alert"), "Too many wrong tokens from this address. Try again in 1 s.")
         expect(page.get_by_role("button", name="Sign in")).to_be_disabled()
         page.unroute_all()
         expect(page.get_by_role("button", name="Sign in")).to_be_enabled()
@@ -92,7 +92,7 @@ class KeyTests(TokenTestCase):
         self.see(row, "its older key is taken until")
         page.get_by_role("button", name="Revoke build-7").click()
         dialog.get_by_role("button", name="Revoke").click()
-        self.see(page.locator("#keys"), "No keys yet.")
+        self.see(page.locator("#keys"), "There are no keys.")
         self.assertEqual(self.admitted(key), "error")
 
     def test_a_name_in_use_is_refused_in_words(self) -> None:

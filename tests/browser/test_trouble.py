@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from playwright.sync_api import expect
 
 from tests.browser.case import BrowserTestCase, Stage, answer
-from tests.processes.harness import StandInServer
+from tests.processes.harness import StandInServer, ask
 
 
 class AwayTests(BrowserTestCase):
@@ -62,31 +63,27 @@ class AwayTests(BrowserTestCase):
 class StateTests(BrowserTestCase):
     """States that the relay tells of itself."""
 
+    def status(self, **upstream: object) -> dict[str, object]:
+        """What ``/status`` says, with something else about the connection to the server."""
+        status: dict[str, Any] = ask(self.stage.port, "/status")
+        return {**status, "upstream": {**status["upstream"], **upstream}}
+
     def test_a_server_that_was_given_up_is_told_with_what_to_do(self) -> None:
         """The button is the one thing that stands out."""
-        page = self.page()
-        self.see(page.locator(".upstream"), "Connected")
-        upstream = {"url": "ws://x", "state": "gave_up", "attempt": 20, "nextAttemptAt": None, "outbox": 3}
-        status = page.evaluate("fetch('/status').then((answer) => answer.json())")
-        page.route("**/status", answer(json={**status, "status": "disconnected", "upstream": upstream}))
+        status = self.status(state="gave_up", attempt=20)
+        page = self.page(routes={"**/status": answer(json=status)})
         self.see(page.locator(".upstream"), "Gave up", "after 20 failed attempts")
         expect(page.locator("#reconnect")).to_have_class("primary")
 
-    def test_a_database_that_cannot_be_written_is_told(self) -> None:
-        """And a full outbox."""
-        page = self.page(expected="/health$")
-        self.see(page.locator(".upstream"), "Connected")
-        status = page.evaluate("fetch('/status').then((answer) => answer.json())")
-        full = {**status, "upstream": {**status["upstream"], "outboxHasRoom": False}}
-        page.route("**/status", answer(json=full))
-        self.see(page.locator("#banners"), "The outbox is full")
-        page.route("**/health", answer(status=503, json={"healthy": False, "upstreamConnected": True}))
-        page.reload()
-        self.see(page.locator("#banners"), "The database cannot be written")
+    def test_a_full_outbox_and_a_database_that_cannot_be_written_are_told(self) -> None:
+        """Above everything."""
+        sick = answer(status=503, json={"healthy": False, "upstreamConnected": True})
+        full = answer(json=self.status(outboxHasRoom=False))
+        page = self.page(expected="/health$", routes={"**/health": sick, "**/status": full})
+        self.see(page.locator("#banners"), "The database cannot be written", "The outbox is full")
 
     def test_a_relay_that_may_not_be_looked_at_from_here_says_why(self) -> None:
         """Without a token, from another machine."""
-        page = self.page(expected="")
-        self.see(page.locator(".upstream"), "Connected")
-        page.route(re.compile("/(daemons|tasks|logs)"), answer(status=403, json={"detail": "set SOME_VARIABLE"}))
+        refused = answer(status=403, json={"detail": "set SOME_VARIABLE"})
+        page = self.page(expected="", routes={"**/daemons": refused, "**/tasks?*": refused})
         self.see(page.locator("#view-refused"), "Not from here", "set SOME_VARIABLE")

@@ -287,6 +287,7 @@ for (const resource of Object.values(resources)) {
   resource.onChange(refusedBy);
 }
 live.addEventListener("stream", changed);
+live.addEventListener("opened", () => task.opened());
 live.addEventListener("reach", () => {
   changed();
   tick();
@@ -300,7 +301,7 @@ live.addEventListener("signedout", () => {
 live.addEventListener("task", ({ detail }) => {
   tasks.heard(detail);
   task.heard(detail);
-  for (const each of ["status", "daemons"]) resources[each].touch();
+  resources.status.touch();
   changed();
 });
 live.addEventListener("daemon", ({ detail }) => {

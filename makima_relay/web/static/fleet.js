@@ -12,6 +12,8 @@ const PAGE = 12;
 const FEW = 6;
 /** Slots are drawn one by one up to this number. */
 const MOST_SEGMENTS = 16;
+/** Daemons say something twice as often as this, in ms. */
+const QUIET = 60_000;
 const NAMES = new Intl.Collator("en", { numeric: true });
 
 const stateOf = (daemon) => (!daemon.healthy ? "silent" : daemon.draining ? "draining" : "healthy");
@@ -102,8 +104,8 @@ export class Fleet {
       setText(name, daemon.hostname);
       name.setAttribute("href", `#/?daemon=${encodeURIComponent(daemon.hostname)}`);
       name.title = `Tasks of ${daemon.hostname} (${daemonId}, machine ${daemon.machineId})`;
-      setText(about, `${host(daemon)}heard ${ago(now() - millis(daemon.lastSeen))}`);
-      about.title = `${daemon.address ?? ""} since ${fullTime(daemon.connectedAt)}`;
+      setText(about, seen(daemon));
+      about.title = `${daemon.address ?? ""} since ${fullTime(daemon.connectedAt)}, heard ${fullTime(daemon.lastSeen)}`;
       setText(figures, `${number(daemon.activeTasks)} of ${number(daemon.maxConcurrentTasks)}`);
       slotBar(bar, daemon);
       show(cells[2], stateOf(daemon), () => badge(stateOf(daemon)));
@@ -114,8 +116,12 @@ export class Fleet {
   }
 }
 
-/** The address without its port, which means nothing to anybody. */
-const host = ({ address }) => (address ? `${address.replace(/:\d+$/, "")} · ` : "");
+/** The address without its port, which means nothing to anybody; and for how long it has been silent, if it has. */
+function seen({ address, lastSeen }) {
+  const silent = now() - millis(lastSeen);
+  const host = (address ?? "").replace(/:\d+$/, "");
+  return silent < QUIET ? host : [host, `heard ${ago(silent)}`].filter(Boolean).join(" · ");
+}
 
 const isMeant = (daemon, text) =>
   [daemon.hostname, daemon.address, daemon.machineId, daemon.daemonId].some((each) => each?.toLowerCase().includes(text));
@@ -165,6 +171,6 @@ function howToConnect() {
     { class: "empty" },
     h("p", {}, h("b", {}, "No daemon is connected."), " Tasks wait until one is. To connect one, run on its machine:"),
     copyable(command, "Command that connects a daemon"),
-    h("p", { class: "muted small" }, "The key is the server’s API key, or one made under ", h("a", { href: "#/keys" }, "Keys"), " once there is any."),
+    h("p", { class: "muted small" }, "The key is the server’s API key; once keys were made under ", h("a", { href: "#/keys" }, "Keys"), ", it is one of those."),
   );
 }

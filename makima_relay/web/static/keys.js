@@ -63,7 +63,7 @@ export class Keys {
     show(byId("keys"), data.keys.length ? "table" : "none", () =>
       data.keys.length
         ? this.table.node
-        : h("p", { class: "empty" }, h("b", {}, "No keys yet."), " Daemons present the server’s API key. Once a key is made, only keys made here are taken; connections that stand stay."),
+        : h("p", { class: "empty" }, h("b", {}, "There are no keys."), " If there never was one, daemons present the server’s API key. If all are revoked, no daemon can join."),
     );
     keyed(this.table.body, data.keys, (each) => each.name, (each) => this.row(each));
   }

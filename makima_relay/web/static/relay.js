@@ -165,6 +165,7 @@ export class Live extends EventTarget {
   listenTo(taskId) {
     if (this.output === taskId) return;
     this.output = taskId;
+    this.hasNoOutput = false;
     this.close();
     this.eventsAt = 0;
   }
@@ -226,20 +227,23 @@ export class Live extends EventTarget {
   }
 
   open() {
-    const path = this.output === null ? "/events" : `/events?output=${encodeURIComponent(this.output)}`;
-    const source = new EventSource(path);
+    const hasOutput = this.output !== null && !this.hasNoOutput;
+    const source = new EventSource(hasOutput ? `/events?output=${encodeURIComponent(this.output)}` : "/events");
     this.source = source;
     source.onopen = () => {
       this.isStreaming = true;
       // What happened before is not told again.
       for (const resource of this.resources) resource.touch();
       this.tell("stream");
+      this.tell("opened");
     };
     source.onerror = () => {
       this.isStreaming = false;
       if (source.readyState === EventSource.CLOSED) {
         this.close();
-        this.eventsAt = performance.now() + EVENTS_AGAIN;
+        // A relay that keeps no output may have events all the same.
+        if (hasOutput) this.hasNoOutput = true;
+        else this.eventsAt = performance.now() + EVENTS_AGAIN;
       }
       this.tell("stream");
     };

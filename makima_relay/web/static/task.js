@@ -79,7 +79,7 @@ class Terminal {
   }
 }
 
-const keyOf = ({ at, payload }) => `${at} ${typeof payload === "string" ? payload : JSON.stringify(payload)}`;
+const keyOf = ({ number: count, at, payload }) => count ?? `${at} ${JSON.stringify(payload)}`;
 
 export class TaskPage {
   constructor(resource, live, changed) {
@@ -123,22 +123,32 @@ export class TaskPage {
 
   /** Asks for the output so far: at first, and where it is not told as it comes. */
   async askOutput() {
+    this.isWanted = true;
     if (this.isAsking) return;
     this.isAsking = true;
+    this.isWanted = false;
     const taskId = this.taskId;
     const answer = await ask(`/tasks/${encodeURIComponent(taskId)}/output`).catch((error) => error);
     this.isAsking = false;
-    if (taskId !== this.taskId) {
+    if (this.isWanted) {
       if (this.taskId !== null) this.askOutput();
       return;
     }
     if (answer instanceof Error) this.isKept = answer.status !== 404;
     else {
+      this.isKept = answer.limit !== 0;
       this.print(answer.output);
       this.note = answer.truncated ? "the beginning is not kept" : "";
     }
     this.isAnswered = true;
     this.changed();
+  }
+
+  /** Events come from now on; what came since the last answer has to be asked for, and comes before them. */
+  opened() {
+    if (this.taskId === null) return;
+    this.isAnswered = false;
+    this.askOutput();
   }
 
   poll() {
@@ -154,6 +164,7 @@ export class TaskPage {
       const key = keyOf(report);
       if (this.seen.has(key)) continue;
       this.seen.add(key);
+      if (report.missed) this.terminal.print({ text: "… some output came too fast to be shown …", isError: false });
       const { text, percent, isError } = reading(report.payload);
       if (text !== undefined) {
         this.hasOutput = true;
