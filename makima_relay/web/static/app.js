@@ -1,12 +1,11 @@
 // Puts the dashboard together: signing in, what is shown when, and what is said above everything.
 
 import { byId, h, setText, show, soon } from "/static/dom.js";
-import { clock } from "/static/format.js";
-import { badge } from "/static/marks.js";
 import { ask, Live, Problem, Resource, Unreachable } from "/static/relay.js";
 import { Fleet } from "/static/fleet.js";
 import { Keys } from "/static/keys.js";
 import { Log } from "/static/log.js";
+import { Notices } from "/static/notices.js";
 import { Overview, upstreamBadge } from "/static/overview.js";
 import { TaskPage } from "/static/task.js";
 import { Tasks } from "/static/tasks.js";
@@ -43,6 +42,7 @@ const tasks = new Tasks(resources.tasks, goToTasks);
 const task = new TaskPage(resources.task, live, changed);
 const log = new Log(resources.logs, changed);
 const keys = new Keys(resources.keys);
+const notices = new Notices(resources, live);
 
 // ------------------------------------------------------------------------------------------------------- where we are
 
@@ -203,10 +203,9 @@ function render() {
     setText(byId("agent"), status.agentName);
     setText(byId("version"), `makima-relay ${status.version}`);
     show(byId("upstream-badge"), status.upstream.state, () => [h("span", { class: "hidden-text" }, "Makima server: "), upstreamBadge(status)]);
-    announce(status.upstream.state);
+    setTitle();
   }
-  renderBanners();
-  renderLiveness();
+  notices.render();
   if (view === "overview") {
     overview.render();
     fleet.render();
@@ -221,57 +220,11 @@ function render() {
   if (view === "keys") keys.render();
 }
 
-let announced = null;
-
-/** Tells screen readers of the one thing that matters wherever one is. */
-function announce(state) {
-  const word = state === "connected" ? "connected" : state === "gave_up" ? "given up" : "not connected";
-  if (announced !== null && announced !== word) setText(byId("announcer"), `Makima server: ${word}`);
-  announced = word;
-  setTitle();
-}
-
-function renderLiveness() {
-  const node = byId("liveness");
-  node.hidden = !live.isOn;
-  const word = live.lostAt !== null ? "lost" : live.isStreaming ? "live" : "polling";
-  const about = { lost: "no answer", live: "live", polling: "each 2 s" }[word];
-  show(node, word, () => badge(word, about));
-  node.title = { lost: "The relay does not answer", live: "What happens is shown as it happens", polling: "The relay is asked every 2 seconds" }[word];
-}
-
-function banners() {
-  if (live.lostAt !== null) return [["lost", "bad", "The relay does not answer."]];
-  const found = [];
-  if (resources.health.data?.healthy === false)
-    found.push(["health", "bad", "The database cannot be written: the disk is full, or another program holds it. Nothing is taken until it can; the relay goes on by itself then."]);
-  if (resources.status.data?.upstream.outboxHasRoom === false)
-    found.push(["outbox", "warn", "The outbox is full: daemons are held until the server has taken some reports. Nothing is lost."]);
-  return found;
-}
-
-function renderBanners() {
-  const found = banners();
-  show(byId("banners"), found.map(([key]) => key).join(" "), () =>
-    found.map(([key, tone, text]) => {
-      const again = key === "lost" ? h("button", { type: "button", onclick: () => live.tryAgain() }, "Try now") : null;
-      const left = key === "lost" ? h("span", { id: "retry", class: "figures", "aria-live": "off" }) : null;
-      return h("div", { class: `banner ${tone}`, id: `banner-${key}` }, h("p", {}, h("b", {}, text), " ", left), again);
-    }),
-  );
-  document.body.classList.toggle("stale", live.lostAt !== null);
-}
-
 /** What changes by itself: countdowns, and how long ago things were. */
 function tick() {
   if (document.hidden) return;
-  if (live.lostAt !== null) {
-    const left = Math.ceil((live.retryAt - performance.now()) / 1000);
-    const shown = Number.isFinite(left) && left > 0 ? `Trying again in ${left} s.` : "Trying again …";
-    const retry = byId("retry");
-    if (retry !== null) setText(retry, `${shown} What is shown is as of ${clock(live.lostAt)}.`);
-    return;
-  }
+  notices.tick();
+  if (live.lostAt !== null) return;
   if (view === "overview") overview.tick();
   changed();
 }

@@ -52,7 +52,6 @@ export function bytes(count) {
   return `${(count / 1024 ** power).toFixed(1)} ${units[power - 1]}`;
 }
 
-/* eslint-disable no-control-regex */
 const SEQUENCES = new RegExp(
   [
     "\\x1b\\[[0-?]*[ -/]*[@-~]", // CSI: colours, the cursor

@@ -17,7 +17,7 @@ const PERCENTS = ["percent", "percentage", "progress"];
 const first = (names, report, type) => names.map((name) => report[name]).find((value) => typeof value === type);
 
 /** What a report says: text to print, or how far the task is in percent, or neither. */
-export function reading(payload) {
+function reading(payload) {
   let report = payload;
   if (typeof payload === "string") {
     try {
