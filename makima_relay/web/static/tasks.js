@@ -135,7 +135,7 @@ export class Tasks {
 
   empty(key) {
     if (key === "no match") return h("p", { class: "empty" }, "No task is like that.");
-    return h("p", { class: "empty" }, h("b", {}, "No tasks yet."), " They come from the Makima server, and are shown here as soon as one does.");
+    return h("p", { class: "empty" }, h("b", {}, "No tasks yet."), " They come from the Makima server, and are shown here as soon as they do.");
   }
 
   row({ taskId }) {
