@@ -31,6 +31,7 @@ class TaskTests(BrowserTestCase):
         row.get_by_role("link").click()
         expect(page.get_by_role("heading", level=1)).to_be_focused()
         self.see(page.locator("#timeline"), re.compile("pending.*dispatched.*running.*failed", re.DOTALL))
+        self.see(page.locator("#output"), "hello")
         page.go_back()
         self.see(row, "failed")
 
