@@ -24,7 +24,7 @@ setup(
     # Without this an editable installation hides the plugin.
     package_dir={"": "."},
     package_data={
-        "makima_relay": ["py.typed", "store/schema/*.sql"],
+        "makima_relay": ["py.typed", "store/schema/*.sql", "web/static/*"],
         "twisted": ["plugins/makima_relay_plugin.py"],
     },
     install_requires=[
@@ -52,6 +52,7 @@ setup(
             "mypy-zope>=1.0.9",
             "openapi-spec-validator>=0.7,<1",
             "packaging>=24",
+            "playwright>=1.50,<2",
             "psutil>=6",
             "ruff>=0.9",
             "schemathesis>=4,<5",

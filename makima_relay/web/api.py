@@ -25,18 +25,18 @@ from makima_relay.metrics import Metrics
 from makima_relay.store import SQLiteStore
 from makima_relay.store.reader import TaskRow
 from makima_relay.upstream import Upstream
-from makima_relay.web import bodies, page, shapes
+from makima_relay.web import bodies, shapes
 from makima_relay.web.access import Access, refuse_foreign
 from makima_relay.web.answers import json_answer
 from makima_relay.web.application import app
+from makima_relay.web.dashboard import DashboardFiles, answer_page
 from makima_relay.web.event_feed import EventFeed
 from makima_relay.web.event_streams import EventStreams
 from makima_relay.web.events import EventRoutes
 from makima_relay.web.keys import KeyRoutes
 from makima_relay.web.metrics import MetricsRoute
 from makima_relay.web.openapi import OpenApiRoute
-from makima_relay.web.parameters import LOG_LIMIT, OF_PAGE, meant
-from makima_relay.web.parameters import page as wanted_page
+from makima_relay.web.parameters import LOG_LIMIT, OF_PAGE, meant, page
 from makima_relay.web.problems import NO_SUCH_TASK, ProblemError
 from makima_relay.web.routing import Media, route
 from makima_relay.web.signing_in import SigningIn
@@ -49,7 +49,7 @@ def _prefers_html(request: IRequest) -> bool:
 
 
 @attrs.define(kw_only=True, eq=False)
-class Api(KeyRoutes, MetricsRoute, OpenApiRoute, SigningIn, EventRoutes):
+class Api(KeyRoutes, MetricsRoute, OpenApiRoute, SigningIn, DashboardFiles, EventRoutes):
     """All routes.
 
     :ivar agent_name: the relay's name.
@@ -90,17 +90,11 @@ class Api(KeyRoutes, MetricsRoute, OpenApiRoute, SigningIn, EventRoutes):
         uptime = self.clock.monotonic() - self._started_at
         return shapes.status(self.engine.relay, self.upstream, self.agent_name, uptime)
 
-    @route("GET", "/", answers={200: (bodies.Status, Media("text/html"))})
-    def root(self, request: IRequest) -> bytes | Deferred[bytes]:
-        """The status, as a page for browsers."""
-        request.setHeader(b"vary", b"Accept, Cookie")
-        if not _prefers_html(request):
-            return json_answer(request, self._status())
-        request.setHeader(b"content-type", b"text/html; charset=utf-8")
-        request.setHeader(b"cache-control", b"no-store")
-        request.setHeader(b"content-security-policy", page.CONTENT_SECURITY_POLICY)
-        signed_in = self.access.is_signed_in(request) if self.access.wants_sign_in else None
-        return page.render(request, msgspec.to_builtins(self._status()), signed_in)
+    @route("GET", "/", answers={200: (bodies.Status, Media("text/html")), 304: None})
+    def root(self, request: IRequest) -> bytes:
+        """The status, and for browsers the dashboard."""
+        request.setHeader(b"vary", b"Accept")
+        return answer_page(request) if _prefers_html(request) else json_answer(request, self._status())
 
     @route("GET", "/status", answers={200: bodies.Status})
     def status(self, request: IRequest) -> bytes:
@@ -169,7 +163,7 @@ class Api(KeyRoutes, MetricsRoute, OpenApiRoute, SigningIn, EventRoutes):
     @inlineCallbacks
     def tasks(self, request: IRequest) -> Any:
         """The history, newest first."""
-        wanted = wanted_page(request)
+        wanted = page(request)
         yield self.engine.settled()
         rows, total = yield self.store.page(wanted.wanted, wanted.limit, wanted.offset)
         links = wanted.links(total)

@@ -226,6 +226,13 @@ class Credentials(Body, frozen=True):
     token: str
 
 
+class Session(Body, frozen=True):
+    """Whether a browser has to sign in, and whether the one that asks has."""
+
+    required: bool
+    signed_in: bool
+
+
 class Problem(Body, frozen=True):
     """What went wrong: problem details of RFC 9457."""
 

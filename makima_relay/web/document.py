@@ -24,6 +24,7 @@ _PLACES: Final[dict[str, tuple[str, Mapping[str, Any]]]] = {
         "the server's id of a task; a / in it is %2F",
         {"type": "string", "minLength": 1, "maxLength": LONGEST_TASK_ID},
     ),
+    "file": ("the name of a file", {"type": "string", "minLength": 1}),
     "daemonId": ("the id of a connected daemon", {"type": "string", "minLength": 1}),
     "name": ("the name of daemon keys", msgspec.json.schema(KeyName)),
 }

@@ -8,7 +8,8 @@ import msgspec
 from twisted.web.iweb import IRequest
 
 from makima_relay.web import bodies
-from makima_relay.web.access import Access
+from makima_relay.web.access import Access, refuse_foreign
+from makima_relay.web.answers import json_answer
 from makima_relay.web.problems import ProblemError
 from makima_relay.web.routing import Media, route
 
@@ -46,6 +47,15 @@ class SigningIn:
     """Lets browsers in with a cookie, and out again."""
 
     access: Access
+
+    @route("GET", "/session", answers={200: bodies.Session}, errors=(403,))
+    def session(self, request: IRequest) -> bytes:
+        """Whether a browser has to sign in, and whether the one that asks has."""
+        refuse_foreign(request)
+        access = self.access
+        return json_answer(
+            request, bodies.Session(required=access.wants_sign_in, signed_in=access.is_signed_in(request))
+        )
 
     @route(
         "POST",

@@ -89,6 +89,7 @@ class RelayProcess:
     :param environment: further variables.
     :param twistd: the command that runs ``twistd``.
     :param files: the descriptors that it inherits.
+    :param patience: seconds after which it is killed, whatever it does.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class RelayProcess:
         environment: Mapping[str, str],
         twistd: tuple[str, ...] = TWISTD,
         files: Sequence[int] = (),
+        patience: float = 3 * PATIENCE,
     ) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKIMA_")}
         # The one setting with which the whole suite is run both ways.
@@ -112,7 +114,9 @@ class RelayProcess:
             text=True,
         )
         self.lines: list[str] = []
-        self._watchdog = threading.Timer(3 * PATIENCE, self.process.kill)
+        self._watchdog = threading.Timer(patience, self.process.kill)
+        # Who ends without ending it is not kept waiting for that.
+        self._watchdog.daemon = True
         self._watchdog.start()
 
     def wait_for(self, pattern: str) -> re.Match[str]:

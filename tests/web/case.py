@@ -50,7 +50,7 @@ ADMIN_ROUTES = [
     # With a parameter that is wrong, or the answer would have no end.
     ("GET", "/events?only=tasks"),
 ]
-OPEN_ROUTES = ["/", "/status", "/health", "/livez", "/readyz", "/openapi.json"]
+OPEN_ROUTES = ["/", "/status", "/health", "/livez", "/readyz", "/openapi.json", "/static/app.js"]
 
 
 def declared(method: str, path: str) -> Route | None:

@@ -153,15 +153,13 @@ class SessionTests(ApiTestCase):
         said = self.assert_problem(self.sign_in(), 404, "Not Found")
         self.assertIn("MAKIMA_RELAY_ADMIN_TOKEN", said)
 
-    def test_the_page_has_a_form_for_it(self) -> None:
-        """To sign in, then to sign out; without a token neither."""
-        html = {"Accept": "text/html"}
-        self.assertIn(b'action="/session"', self.ask("GET", "/", html).body)
-        page = self.ask("GET", "/", {**html, **self.signed_in()}).body
-        self.assertIn(b'action="/session/end"', page)
-        self.assertNotIn(b'type="password"', page)
+    def test_a_browser_can_ask_whether_it_has_to_sign_in(self) -> None:
+        """And whether it has; that is nobody else's business."""
+        self.assertEqual(self.get("/session"), {"required": True, "signedIn": False})
+        self.assertEqual(self.get("/session", self.signed_in()), {"required": True, "signedIn": True})
+        self.assert_problem(self.ask("GET", "/session", {"Origin": "http://evil.example"}), 403, "Forbidden")
         self.make_api()
-        self.assertNotIn(b"<form", self.ask("GET", "/", html).body)
+        self.assertEqual(self.get("/session"), {"required": False, "signedIn": False})
 
 
 class HeaderTests(ApiTestCase):

@@ -98,8 +98,8 @@ class ErrorTests(ApiTestCase):
         """A route that is added is tested for access and methods as all others are."""
         rules: list[Rule] = list(self.api.app.url_map.iter_rules())
         taken = sum(len((rule.methods or set()) - {"HEAD"}) for rule in rules)
-        # Two paths of the WebSocket, and three ways to sign in and out.
-        self.assertEqual(taken, len(ADMIN_ROUTES) + len(OPEN_ROUTES) + 2 + 3)
+        # Two paths of the WebSocket; three ways to sign in and out, and one to see whether one has.
+        self.assertEqual(taken, len(ADMIN_ROUTES) + len(OPEN_ROUTES) + 2 + 4)
 
 
 class BodyTests(ApiTestCase):
@@ -165,55 +165,3 @@ class PipeliningTests(ApiTestCase):
             *_, last = received.split(b"HTTP/1.1 ")
             self.assertIn(b"connection: close", last.lower())
             self.assertEqual(received.lower().count(b"connection: close"), 1)
-
-
-class PageTests(ApiTestCase):
-    """What a browser gets at ``/``."""
-
-    BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
-
-    def test_a_browser_gets_a_page(self) -> None:
-        """With what the status says."""
-        answer = self.ask("GET", "/", {"Accept": self.BROWSER})
-        self.assertEqual((answer.status, answer.header("Content-Type")), (200, "text/html; charset=utf-8"))
-        page = answer.body.decode()
-        self.assertTrue(page.startswith("<!doctype html>"))
-        for words in ("edge-1", "ws://makima.example/ws/daemon", "pending tasks"):
-            self.assertIn(words, page)
-
-    def test_everybody_else_gets_json(self) -> None:
-        """Who asks for anything, for JSON, or for JSON rather than HTML."""
-        for accept in (
-            None,
-            "*/*",
-            "application/json",
-            "application/json, text/html;q=0.9",
-            "text/html;q=0",
-            "text/plain",
-        ):
-            answer = self.ask("GET", "/", {} if accept is None else {"Accept": accept})
-            self.assertEqual(answer.header("Content-Type"), "application/json", accept)
-            self.assertEqual(answer.json["agentName"], "edge-1")
-
-    def test_caches_are_told_that_there_are_two(self) -> None:
-        """The answer depends on ``Accept``."""
-        for accept in ("text/html", "application/json"):
-            self.assertIn("Accept", self.ask("GET", "/", {"Accept": accept}).header("Vary") or "")
-
-    def test_names_cannot_become_markup(self) -> None:
-        """Whatever an operator or a server calls things; and no script would run."""
-        self.make_api(agent_name="<script>alert(1)</script>")
-        answer = self.ask("GET", "/", {"Accept": "text/html"})
-        self.assertNotIn(b"<script", answer.body)
-        self.assertIn(b"&lt;script", answer.body)
-        self.assertIn("default-src 'none'", answer.header("Content-Security-Policy") or "")
-
-    def test_the_page_tells_every_state(self) -> None:
-        """Connecting, connected, given up."""
-        self.restart(most_attempts=1)
-        self.assertIn(b"the relay is trying", self.ask("GET", "/", {"Accept": "text/html"}).body)
-        self.go_live()
-        self.assertIn(b"Connected to the Makima server", self.ask("GET", "/", {"Accept": "text/html"}).body)
-        self.upstream.connector.connect()
-        self.endpoint.attempts[-1].refuse()
-        self.assertIn(b"no longer trying", self.ask("GET", "/", {"Accept": "text/html"}).body)

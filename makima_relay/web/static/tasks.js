@@ -1,0 +1,170 @@
+// The history of tasks: a page of it at a time, as the relay filters and orders it.
+
+import { confirm, toast } from "/static/dialogs.js";
+import { byId, h, keyed, setText, show, table } from "/static/dom.js";
+import { ago, coarse, duration, fullTime, millis, number } from "/static/format.js";
+import { badge, FINISHED, STATUSES } from "/static/marks.js";
+import { pager } from "/static/pager.js";
+import { ask, now } from "/static/relay.js";
+
+/** Where rows are cards there are fewer of them. */
+export const PAGE = matchMedia("(max-width: 640px)").matches ? 10 : 25;
+const TYPING = 250;
+const FIELDS = ["status", "daemon", "q"];
+
+export const taskLink = (taskId) => `#/tasks/${encodeURIComponent(taskId)}`;
+export const isFinished = (task) => FINISHED.has(task.status);
+
+/** How long a task waits, or is or was at work. */
+export function timeOf(task) {
+  const received = millis(task.receivedAt);
+  const begun = millis(task.startedAt) ?? millis(task.dispatchedAt);
+  if (isFinished(task)) return duration((millis(task.finishedAt) ?? now()) - (begun ?? received));
+  return task.status === "pending" ? `waits ${coarse(now() - received)}` : coarse(now() - (begun ?? received));
+}
+
+/** Asks before a task is cancelled. */
+export function cancel(task, after) {
+  const name = task.taskName ?? task.taskId;
+  confirm({
+    title: "Cancel this task?",
+    text: [
+      h("p", { class: "quoted" }, name),
+      task.status === "pending"
+        ? "It is taken out of the queue, and the server is told. It cannot be undone."
+        : "Its daemon is told to interrupt it; what it has done so far stays done.",
+    ],
+    action: "Cancel the task",
+    isDangerous: true,
+    run: () => ask(`/tasks/${encodeURIComponent(task.taskId)}/cancel`, { method: "POST" }),
+    after: (changed) => {
+      toast(changed.status === "cancelled" ? "The task is cancelled." : "The daemon is told to interrupt the task.");
+      after();
+    },
+  });
+}
+
+export class Tasks {
+  /** `go` gets the filter that is wanted, which comes back by `route`. */
+  constructor(resource, go) {
+    this.resource = resource;
+    this.go = go;
+    this.wanted = { status: "", daemon: "", q: "", offset: 0 };
+    this.table = table("Tasks, newest first", [
+      { name: "Task", kind: "wide" },
+      { name: "Status" },
+      { name: "Daemon" },
+      { name: "Received" },
+      { name: "Time" },
+      { name: "Action", hidden: true, kind: "action" },
+    ]);
+    byId("filter-status").append(...STATUSES.map((each) => h("option", { value: each }, each)));
+    const form = byId("filters");
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("input", (event) => this.typed(event));
+    form.addEventListener("reset", (event) => {
+      event.preventDefault();
+      this.go({ status: "", daemon: "", q: "", offset: 0 }, true);
+      byId("filter-q").focus();
+    });
+    resource.path = () => this.path();
+  }
+
+  path() {
+    const query = new URLSearchParams({ limit: PAGE, offset: this.wanted.offset });
+    for (const field of FIELDS) if (this.wanted[field]) query.set(field, this.wanted[field]);
+    return `/tasks?${query}`;
+  }
+
+  typed(event) {
+    clearTimeout(this.typing);
+    const wanted = Object.fromEntries(FIELDS.map((field) => [field, byId(`filter-${field}`).value.trim()]));
+    this.typing = setTimeout(() => this.go({ ...wanted, offset: 0 }, false), event.target.tagName === "SELECT" ? 0 : TYPING);
+  }
+
+  /** Shows what the address says. */
+  route(query) {
+    const offset = Number.parseInt(query.get("offset") ?? "0", 10);
+    const wanted = { offset: offset > 0 ? offset : 0 };
+    for (const field of FIELDS) wanted[field] = query.get(field) ?? "";
+    if (!STATUSES.includes(wanted.status)) wanted.status = "";
+    for (const field of FIELDS) {
+      const input = byId(`filter-${field}`);
+      if (input.value.trim() !== wanted[field]) input.value = wanted[field];
+    }
+    byId("filter-clear").hidden = !this.isFiltered(wanted);
+    if (JSON.stringify(wanted) === JSON.stringify(this.wanted)) return;
+    this.wanted = wanted;
+    // What is shown stays until the answer is here.
+    const shown = this.resource.data;
+    this.resource.reset();
+    this.resource.data = shown;
+  }
+
+  isFiltered(wanted) {
+    return FIELDS.some((field) => wanted[field]);
+  }
+
+  /** A task has changed. */
+  heard(task) {
+    const tasks = this.resource.data?.tasks;
+    const place = tasks?.findIndex((each) => each.taskId === task?.taskId) ?? -1;
+    if (place >= 0) tasks[place] = { ...task, pendingReason: task.pendingReason ?? tasks[place].pendingReason };
+    this.resource.touch();
+  }
+
+  render() {
+    const { data, error } = this.resource;
+    if (error !== null && error.status === 400) {
+      show(byId("tasks"), error.message, () => h("p", { class: "empty error" }, error.message));
+      return;
+    }
+    if (data === null) return;
+    if (!data.tasks.length && data.total && this.wanted.offset) {
+      // Pruned, or filtered away, while somebody looked.
+      this.go({ ...this.wanted, offset: Math.floor((data.total - 1) / PAGE) * PAGE }, false);
+      return;
+    }
+    const key = data.tasks.length ? "table" : this.isFiltered(this.wanted) ? "no match" : "no task";
+    show(byId("tasks"), key, () => (key === "table" ? this.table.node : this.empty(key)));
+    keyed(this.table.body, data.tasks, (each) => each.taskId, (each) => this.row(each));
+    pager(byId("tasks-pager"), { offset: data.offset, limit: data.limit, total: data.total }, (offset) =>
+      this.go({ ...this.wanted, offset }, true),
+    );
+  }
+
+  empty(key) {
+    if (key === "no match") return h("p", { class: "empty" }, "No task is like that.");
+    return h("p", { class: "empty" }, h("b", {}, "No tasks yet."), " They come from the Makima server, and are shown here as soon as they do.");
+  }
+
+  row({ taskId }) {
+    const name = h("a", { class: "name", href: taskLink(taskId) });
+    const note = h("span", { class: "small sub note bad" });
+    const id = h("span", { class: "muted small sub mono" }, taskId);
+    const cells = this.table.cells();
+    const button = h("button", { type: "button", class: "quiet danger" }, "Cancel …");
+    const place = h("span", {});
+    cells[0].append(name, id, note);
+    cells[2].append(place);
+    for (const each of [3, 4]) cells[each].classList.add("figures");
+    const row = { node: h("tr", { role: "row" }, cells), task: null };
+    button.addEventListener("click", () => cancel(row.task, () => this.resource.hurry()));
+    cells[5].append(button);
+    row.update = (task) => {
+      row.task = task;
+      setText(name, task.taskName ?? taskId);
+      id.hidden = task.taskName === null;
+      setText(note, task.error ?? "");
+      show(cells[1], task.status, () => badge(task.status));
+      setText(place, task.pendingReason ?? task.daemonHostname ?? task.daemonId ?? "–");
+      place.className = task.pendingReason ? "why" : "host";
+      setText(cells[3], ago(now() - millis(task.receivedAt)));
+      cells[3].title = fullTime(task.receivedAt);
+      setText(cells[4], timeOf(task) + (task.attempts > 1 ? `, attempt ${number(task.attempts)}` : ""));
+      button.hidden = isFinished(task);
+      button.setAttribute("aria-label", `Cancel ${task.taskName ?? taskId}`);
+    };
+    return row;
+  }
+}
