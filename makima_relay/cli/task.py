@@ -9,7 +9,7 @@ import click
 from rich.text import Text
 
 from makima_relay.cli.asking import asking, json_option
-from makima_relay.cli.errors import CommandError, RefusedError
+from makima_relay.cli.errors import CommandError
 from makima_relay.cli.showing import Screen, shown
 from makima_relay.cli.tasks import change, reason, shown_status
 from makima_relay.core.spelling import folded
@@ -136,12 +136,10 @@ class TaskFollowing:
         return self._saw({name: value for name, value in task.items() if name != "events"})
 
     async def _kept(self) -> Any:
-        try:
-            return await self._relay.get(f"{path_of(self._task_id)}/output")
-        except RefusedError as error:
-            if error.status != 404:
-                raise
-            raise CommandError("this relay keeps no output (--keep-output)") from None
+        kept = await self._relay.get(f"{path_of(self._task_id)}/output")
+        if not kept["limit"]:
+            raise CommandError("this relay keeps no output (--keep-output)")
+        return kept
 
     def _saw_output(self, kept: Any) -> None:
         reports = [_report(each) for each in kept["output"]]

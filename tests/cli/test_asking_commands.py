@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -175,13 +176,15 @@ class AskingCommandTests(CommandTestCase):
         """Then the command ends by itself."""
         daemon = self.join("build-7")
         self.spawn("t1")
-        self.meanwhile = [lambda: daemon.send("taskComplete", taskId="t1", success=False, error="no paper")]
+        finish = partial(daemon.send, "taskComplete", taskId="t1", success=False, error="no paper")
+        self.meanwhile = [finish, lambda: elapse(self.reactor, 1)]
         lines = self.run_well("task", "t1", "--follow").splitlines()
         self.assertEqual([line.split()[2] for line in lines], ["dispatched", "failed"])
         self.assertTrue(lines[-1].endswith("no paper"))
 
     def test_a_relay_that_keeps_no_output_is_said(self) -> None:
         """With the setting that would have it kept; a task that is not there is said as always."""
+        self.engine.relay.outputs.limit = 0
         self.spawn("t1")
         self.assert_fails(self.run_command("task", "t1", "--output"), ExitStatus.REFUSED, "--keep-output")
         self.assert_fails(self.run_command("task", "t2", "--output"), ExitStatus.REFUSED, "no task of this id")
