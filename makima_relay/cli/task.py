@@ -137,7 +137,7 @@ class TaskFollowing:
 
     async def _kept(self) -> Any:
         kept = await self._relay.get(f"{path_of(self._task_id)}/output")
-        if not kept["limit"]:
+        if kept.get("limit") == 0:
             raise CommandError("this relay keeps no output (--keep-output)")
         return kept
 
