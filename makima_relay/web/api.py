@@ -131,7 +131,11 @@ class Api(KeyRoutes, MetricsRoute, OpenApiRoute, SigningIn, DashboardFiles, Even
     @route("GET", "/ws/daemon/ws/daemon", answers={101: None}, errors=(403, 426, 429), name="websocket_of_longer_path")
     def websocket_only(self, request: IRequest) -> bytes:
         """Tell who asks without a WebSocket upgrade that it takes one."""
-        refuse_foreign(request)
+        try:
+            refuse_foreign(request)
+        except ProblemError:
+            self.engine.turned_away(Rejection.FOREIGN_ORIGIN, None, "")
+            raise
         self.access.refuse_guesser_at_keys(request)
         raise ProblemError(426, "daemons connect here by WebSocket", {"Upgrade": "websocket", "Connection": "Upgrade"})
 
