@@ -73,6 +73,11 @@ class LinkTests(SynchronousTestCase):
                         missing.append(f"{each.name}: {code}")
         self.assertEqual(missing, [])
 
+    def test_no_page_has_marks_of_a_merge(self) -> None:
+        """Two versions of a paragraph, and what stood between them."""
+        marks = re.compile(r"^(<{7} |={7}$|>{7} )", re.MULTILINE)
+        self.assertEqual([each.name for each in all_pages() if marks.search(each.text)], [])
+
     def test_every_page_can_be_found_from_the_readme(self) -> None:
         """Its index has them all."""
         readme = page("README.md")
