@@ -189,7 +189,7 @@ class DaemonProtocol(Paced, WebSocketEnd, Thrifty, WebSocketServerProtocol):  # 
         self.close(refusal.code, refusal.reason)
 
     def _turned_away(self, reason: Rejection, detail: str) -> None:
-        self.factory.guard.turned_away(reason, detail, self.transport.getPeer())
+        self.factory.guard.turned_away(reason, "daemon_rejected", detail, self.transport.getPeer())
 
     def send(self, payloads: Sequence[bytes]) -> None:
         """See :meth:`makima_relay.ports.DaemonLink.send`.

@@ -306,15 +306,16 @@ class Engine:
                 if isinstance(effect, effects.SendToDaemon | effects.CloseDaemon):
                     self.perform(effect)
 
-    def turned_away(self, reason: Rejection, detail: str | None, address: str) -> None:
+    def turned_away(self, reason: Rejection, event: str | None, detail: str = "", address: str = "") -> None:
         """Somebody was turned away at the edge.
 
-        :param detail: the sentence for the journal; none if it is only to be counted.
+        :param event: for the journal; none if it is only to be counted.
+        :param detail: the sentence for the journal.
         :param address: where it came from.
         """
         self.relay.rejected[reason] += 1
-        if detail is not None:
-            self.noted("daemon_rejected", detail, address=address)
+        if event is not None:
+            self.noted(event, detail, address=address)
 
     def noted(self, event: str, detail: str, **fields: str | int | None) -> None:
         """Something happened at the edge that only the journal needs to know.

@@ -194,7 +194,8 @@ class Listener(Factory):
         if pause and not self._is_resting:
             self._rest(pause)
         if len(self.connections) >= self.most:
-            self.guard.turned_away(Rejection.TOO_MANY_STRANGERS, "no descriptors for more connections", addr)
+            detail = "no descriptors for more connections"
+            self.guard.turned_away(Rejection.TOO_MANY_STRANGERS, "connection_rejected", detail, addr)
             return None
         if not self.guard.enter(addr):
             return None

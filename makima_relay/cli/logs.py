@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
 #: Events that tell of something wrong.
 _BAD = frozenset(
-    {"upstream_error", "upstream_gave_up", "daemon_rejected", "task_lost", "invalid_message", "reload_failed"}
+    {
+        "upstream_error",
+        "upstream_gave_up",
+        "daemon_rejected",
+        "token_rejected",
+        "connection_rejected",
+        "task_lost",
+        "invalid_message",
+        "reload_failed",
+    }
 )
 #: Members that every event has.
 _COMMON = frozenset({"id", "timestamp", "event", "detail"})

@@ -16,8 +16,9 @@ from makima_relay.limits.failures import Failures
 _ENTRIES, _ENTRY_INTERVAL = 20, 5.0
 
 
-#: Takes why somebody was turned away, the sentence for the journal (none to count only), and from where it came.
-Tell = Callable[[Rejection, str | None, str], None]
+#: Takes why somebody was turned away, the event and the sentence for the journal (no event: to count only), and from
+#: where it came.
+Tell = Callable[[Rejection, str | None, str, str], None]
 
 
 @attrs.frozen(kw_only=True)
@@ -100,7 +101,8 @@ class Guard:
         """
         if self._crowd.enter(origin_of(address)):
             return True
-        self.turned_away(Rejection.TOO_MANY_STRANGERS, "too many connections that have not authenticated", address)
+        detail = "too many connections that have not authenticated"
+        self.turned_away(Rejection.TOO_MANY_STRANGERS, "connection_rejected", detail, address)
         return False
 
     def leave(self, address: object) -> None:
@@ -116,17 +118,18 @@ class Guard:
 
     # --------------------------------------------------------------------------------------------- turned away
 
-    def turned_away(self, reason: Rejection, detail: str, address: object) -> None:
+    def turned_away(self, reason: Rejection, event: str, detail: str, address: object) -> None:
         """Count somebody who was turned away, and write it down unless too many were lately.
 
+        :param event: for the journal: what it was that came.
         :param detail: the rest of a sentence.
         :param address: where it came from.
         """
         if self._entries.take(0.0, self.now()) > 0:
             self._unwritten += 1
-            self._tell(reason, None, "")
+            self._tell(reason, None, "", "")
             return
         self._entries.take(1.0, self.now())
         more, self._unwritten = self._unwritten, 0
         others = f" (and {more} others meanwhile)" if more else ""
-        self._tell(reason, f"turned away: {detail}{others}", shown_address(address))
+        self._tell(reason, event, f"turned away: {detail}{others}", shown_address(address))

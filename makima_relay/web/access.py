@@ -95,8 +95,9 @@ class Access:
         self.refuse_guesser(request)
         if not hmac.compare_digest(presented, token.encode()):
             if self.guard is not None:
-                self.guard.tokens.failed(request.getClientAddress())
-                self.guard.turned_away(Rejection.UNAUTHORIZED, "a wrong admin token", request.getClientAddress())
+                address = request.getClientAddress()
+                self.guard.tokens.failed(address)
+                self.guard.turned_away(Rejection.UNAUTHORIZED, "token_rejected", "a wrong admin token", address)
             raise _no_token()
         if self.guard is not None:
             self.guard.tokens.succeeded(request.getClientAddress())
@@ -107,7 +108,7 @@ class Access:
         :raises ProblemError: 429.
         """
         if self.guard is not None:
-            self._refuse_for(self.guard.tokens, self.guard, request)
+            _refuse_for(self.guard.tokens, self.guard, request, "token_rejected")
 
     def refuse_guesser_at_keys(self, request: IRequest) -> None:
         """Refuse whoever has failed too often to authenticate as a daemon.
@@ -115,16 +116,7 @@ class Access:
         :raises ProblemError: 429.
         """
         if self.guard is not None:
-            self._refuse_for(self.guard.keys, self.guard, request)
-
-    @staticmethod
-    def _refuse_for(attempts: Attempts, guard: Guard, request: IRequest) -> None:
-        address = request.getClientAddress()
-        seconds = attempts.refused_for(address)
-        if seconds:
-            guard.turned_away(Rejection.TOO_MANY_FAILURES, "too many failed authentications", address)
-            headers = {"Retry-After": str(math.ceil(seconds))}
-            raise ProblemError(429, "too many failed authentications from this address", headers)
+            _refuse_for(self.guard.keys, self.guard, request, "daemon_rejected")
 
     @property
     def wants_sign_in(self) -> bool:
@@ -157,6 +149,15 @@ class Access:
             self.sessions.end(request)
             if is_over:
                 self.on_change()
+
+
+def _refuse_for(attempts: Attempts, guard: Guard, request: IRequest, event: str) -> None:
+    address = request.getClientAddress()
+    seconds = attempts.refused_for(address)
+    if seconds:
+        guard.turned_away(Rejection.TOO_MANY_FAILURES, event, "too many failed authentications", address)
+        headers = {"Retry-After": str(math.ceil(seconds))}
+        raise ProblemError(429, "too many failed authentications from this address", headers)
 
 
 def _no_token() -> ProblemError:

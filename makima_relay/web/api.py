@@ -134,14 +134,14 @@ class Api(KeyRoutes, MetricsRoute, OpenApiRoute, SigningIn, DashboardFiles, Even
         try:
             refuse_foreign(request)
         except ProblemError:
-            self.engine.turned_away(Rejection.FOREIGN_ORIGIN, None, "")
+            self.engine.turned_away(Rejection.FOREIGN_ORIGIN, None)
             raise
         self.access.refuse_guesser_at_keys(request)
         raise ProblemError(426, "daemons connect here by WebSocket", {"Upgrade": "websocket", "Connection": "Upgrade"})
 
     def _refused(self) -> None:
         """There is no room for one more reader of events."""
-        self.engine.turned_away(Rejection.TOO_MANY_EVENT_STREAMS, None, "")
+        self.engine.turned_away(Rejection.TOO_MANY_EVENT_STREAMS, None)
 
     # ---------------------------------------------------------------------------------------------------- events
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from tests.docs.pages import ROOT
 
 #: What writes into the journal, and at which place among its arguments the event stands.
-_WRITERS = {"log": 1, "_log": 1, "noted": 0, "_note": 0}
+_WRITERS = {"log": 1, "_log": 1, "noted": 0, "_note": 0, "turned_away": 1}
 _WORDS = re.compile(r"[a-z]+(_[a-z]+)*")
 
 

@@ -100,6 +100,7 @@ class StrangerTests(EdgeTestCase):
         self.comes()
         self.assertIsNone(self.come())
         self.assertEqual(self.rejected(Rejection.TOO_MANY_STRANGERS), 1)
+        self.assertEqual(len(self.journal("connection_rejected")), 1)
         self.comes(ELSEWHERE)
         first.lose()
         self.comes()
@@ -294,6 +295,16 @@ class GuessTests(EdgeTestCase):
             peer.deliver(b"GET /tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token + b"\r\n\r\n")
             self.assertIn(b" 401 " if number < 3 else b" 429 ", peer.take_head())
         self.assertIn(b" 101 ", self.refusal())
+
+    def test_the_journal_says_what_was_guessed_at(self) -> None:
+        """A wrong token is no daemon, at the first wrong one and when no more are heard; each reason has its count."""
+        for _ in range(4):
+            self.comes().deliver(b"GET /tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer wrong\r\n\r\n")
+        self.authenticate("wrong")
+        said = [entry.detail for entry in reversed(self.journal("token_rejected"))]
+        tokens = ["turned away: a wrong admin token"] * 3 + ["turned away: too many failed authentications"]
+        self.assertEqual((said, len(self.journal("daemon_rejected"))), (tokens, 1))
+        self.assertEqual([self.rejected(Rejection.UNAUTHORIZED), self.rejected(Rejection.TOO_MANY_FAILURES)], [4, 1])
 
     def test_who_asks_without_a_token_has_not_guessed(self) -> None:
         """The page does that before anybody signs in."""

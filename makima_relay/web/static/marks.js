@@ -59,6 +59,8 @@ const TONES = {
   upstream_gave_up: "bad",
   upstream_disconnected: "warn",
   daemon_rejected: "bad",
+  token_rejected: "bad",
+  connection_rejected: "bad",
   reload_failed: "bad",
   task_lost: "bad",
   invalid_message: "warn",
