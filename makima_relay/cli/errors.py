@@ -16,6 +16,8 @@ class ExitStatus(IntEnum):
     MISUSED = 2
     UNREACHABLE = 3
     NOT_ALLOWED = 4
+    TASK_FAILED = 5
+    TASK_CANCELLED = 6
     INTERRUPTED = 130
     BROKEN_PIPE = 141
     TERMINATED = 143
@@ -28,6 +30,8 @@ MEANINGS: Final = {
     ExitStatus.MISUSED: "an option, an argument or a setting is wrong",
     ExitStatus.UNREACHABLE: "no relay answers there",
     ExitStatus.NOT_ALLOWED: "the relay wants an admin token, or another one",
+    ExitStatus.TASK_FAILED: "the task that was followed has failed",
+    ExitStatus.TASK_CANCELLED: "the task that was followed was cancelled",
     ExitStatus.INTERRUPTED: "Ctrl-C",
     ExitStatus.BROKEN_PIPE: "nobody reads the output any more",
     ExitStatus.TERMINATED: "it was told to end",

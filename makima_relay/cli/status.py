@@ -37,14 +37,19 @@ async def status(relay: RelayClient, as_json: bool) -> None:
 
 
 @click.command()
+@json_option
 @asking
-async def reconnect(relay: RelayClient) -> None:
+async def reconnect(relay: RelayClient, as_json: bool) -> None:
     """Have the relay connect to the server anew, now.
 
     It drops the connection if there is one. After the relay gave up, this is what has it try again.
     """
-    await relay.post("/reconnect")
-    Screen().line("the relay connects to the server anew; makima-relay status shows how far it is")
+    answer = await relay.post("/reconnect")
+    screen = Screen()
+    if as_json:
+        screen.json(answer)
+    else:
+        screen.line("the relay connects to the server anew; makima-relay status shows how far it is")
 
 
 def status_facts(answer: Any, now: datetime | None = None) -> list[tuple[str, str | Text]]:

@@ -9,7 +9,7 @@ import click
 from rich.text import Text
 
 from makima_relay.cli.asking import asking, json_option
-from makima_relay.cli.errors import CommandError
+from makima_relay.cli.errors import CommandError, ExitStatus
 from makima_relay.cli.showing import Screen, shown
 from makima_relay.cli.tasks import change, reason, shown_status
 from makima_relay.core.spelling import folded
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from makima_relay.cli.client import RelayClient
     from makima_relay.cli.events import Event
 
-_FINISHED = frozenset({"completed", "failed", "cancelled"})
+#: How the command ends that has followed a task to its end.
+_ENDS = {
+    "completed": ExitStatus.OK,
+    "failed": ExitStatus.TASK_FAILED,
+    "cancelled": ExitStatus.TASK_CANCELLED,
+}
 _PROGRESS = "taskprogress"
 #: The members of a report in which daemons put what a task printed.
 _TEXTS = ("output", "text", "data", "content", "message", "line")
@@ -30,11 +35,12 @@ _TEXTS = ("output", "text", "data", "content", "message", "line")
 @click.option("--follow", "-f", is_flag=True, help="Go on until it has finished.")
 @json_option
 @asking
-async def task(relay: RelayClient, task_id: str, output: bool, follow: bool, as_json: bool) -> None:
+async def task(relay: RelayClient, task_id: str, output: bool, follow: bool, as_json: bool) -> ExitStatus | None:
     """Show one task: what became of it and when, or what it printed.
 
     With --follow a line comes whenever it changes or, with --output, whatever it prints; the end of the task ends
-    it. With --json too, each line is a task as it is then, or a report.
+    it, with exit status 5 if the task has failed and 6 if it was cancelled. With --json too, each line is a task as it
+    is then, or a report.
 
     \b
     Examples:
@@ -43,13 +49,13 @@ async def task(relay: RelayClient, task_id: str, output: bool, follow: bool, as_
     """  # noqa: D301 - click's mark for lines that stay
     screen = Screen()
     if output or follow:
-        await TaskFollowing(relay, task_id, screen, output=output, as_json=as_json).show(follow=follow)
-        return
+        return await TaskFollowing(relay, task_id, screen, output=output, as_json=as_json).show(follow=follow)
     answer = await relay.get(path_of(task_id))
     if as_json:
         screen.json(answer)
     else:
         _show(answer, screen)
+    return None
 
 
 @click.command()
@@ -62,7 +68,7 @@ async def cancel(relay: RelayClient, task_id: str, as_json: bool) -> None:
     screen = Screen()
     if as_json:
         screen.json(answer)
-    elif answer["status"] in _FINISHED:
+    elif answer["status"] in _ENDS:
         screen.line(f"{shown(task_id)} is {answer['status']}")
     else:
         daemon = shown(answer["daemonHostname"] or answer["daemonId"])
@@ -118,15 +124,19 @@ class TaskFollowing:
         self._last: Any = None
         self._overlap: list[Any] = []
 
-    async def show(self, *, follow: bool) -> None:
-        """Show what there is, and what comes."""
+    async def show(self, *, follow: bool) -> ExitStatus:
+        """Show what there is, and what comes.
+
+        :return: what became of the task if it was followed to its end.
+        """
         from makima_relay.cli.events import Stream
 
         if follow:
             query = {"output": self._task_id} if self._output else {}
             await Stream(self._relay, self._took, self._look, query).follow()
-        else:
-            await self._look()
+            return _ENDS[self._task["status"]]
+        await self._look()
+        return ExitStatus.OK
 
     async def _look(self) -> bool:
         # The task first: when it has finished, all of its output is there.
@@ -176,7 +186,7 @@ class TaskFollowing:
             else:
                 self._screen.line(*change(task))
         self._task = task
-        return task["status"] not in _FINISHED
+        return task["status"] not in _ENDS
 
     def _print(self, report: Any) -> None:
         self._last = report

@@ -149,7 +149,8 @@ class AskingCommandTests(CommandTestCase):
     def test_reconnect_has_the_relay_connect(self) -> None:
         """It says how to see what becomes of it."""
         self.assertIn("makima-relay status", self.run_well("reconnect"))
-        self.assertEqual(len(self.journal("reconnect_requested")), 1)
+        self.assertEqual(self.run_json("reconnect"), {"reconnecting": True})
+        self.assertEqual(len(self.journal("reconnect_requested")), 2)
 
     def test_a_relay_without_events_is_asked_again_and_again(self) -> None:
         """What is known is shown once."""
@@ -178,9 +179,31 @@ class AskingCommandTests(CommandTestCase):
         self.spawn("t1")
         finish = partial(daemon.send, "taskComplete", taskId="t1", success=False, error="no paper")
         self.meanwhile = [finish, lambda: elapse(self.reactor, 1)]
-        lines = self.run_well("task", "t1", "--follow").splitlines()
+        result = self.run_command("task", "t1", "--follow")
+        self.assertEqual((result.exit_code, result.stderr), (ExitStatus.TASK_FAILED, ""))
+        lines = result.stdout.splitlines()
         self.assertEqual([line.split()[2] for line in lines], ["dispatched", "failed"])
         self.assertTrue(lines[-1].endswith("no paper"))
+
+    def test_the_end_of_a_followed_task_is_told_by_the_exit_status(self) -> None:
+        """With its output too, and of one that has finished before; who only looks gets no other than 0."""
+        daemon = self.join("build-7")
+        self.spawn("done", "failed")
+        daemon.send("taskComplete", taskId="done", success=True)
+        daemon.send("taskComplete", taskId="failed", success=False)
+        self.run_well("drain", "build-7")
+        self.spawn("cancelled")
+        self.server.send("cancelTask", taskId="cancelled")
+        ends = {
+            (task_id, option): self.run_command("task", task_id, "--follow", *option).exit_code
+            for task_id in ("done", "failed", "cancelled")
+            for option in ((), ("--output",), ("--json",))
+        }
+        wanted = {"done": 0, "failed": ExitStatus.TASK_FAILED, "cancelled": ExitStatus.TASK_CANCELLED}
+        self.assertEqual(ends, {each: wanted[each[0]] for each in ends})
+        for task_id in wanted:
+            self.run_well("task", task_id)
+            self.run_well("task", task_id, "--output")
 
     def test_a_relay_that_keeps_no_output_is_said(self) -> None:
         """With the setting that would have it kept; a task that is not there is said as always."""
@@ -196,7 +219,7 @@ class AskingCommandTests(CommandTestCase):
         self.assertNotEqual(self.run_json("keys", "rotate", "build-7")["key"], key)
         self.assertEqual(self.run_json("keys", "list"), self.get("/keys"))
         self.assert_fails(self.run_command("keys", "add", "build-7"), ExitStatus.REFUSED, "the name build-7 is in use")
-        self.assertEqual(self.run_well("keys", "revoke", "build-7"), "")
+        self.assertEqual(self.run_well("keys", "revoke", "build-7"), "build-7 is revoked\n")
         self.assert_fails(self.run_command("keys", "revoke", "build-7"), ExitStatus.REFUSED, "no key named build-7")
 
     def test_top_draws_no_more_than_fits(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from pathlib import Path
 
@@ -74,7 +75,7 @@ class KeysTests(SynchronousTestCase):
         """And is not listed."""
         key = self.run_well("add", "build-7").strip()
         self.assertIn("build-7", self.run_well("list"))
-        self.run_well("revoke", "build-7")
+        self.assertEqual(json.loads(self.run_well("revoke", "build-7", "--json")), {"name": "build-7", "revoked": True})
         self.assertIsNone(self.stored().find(key))
         self.assertNotIn("build-7", self.run_well("list"))
 
