@@ -18,6 +18,8 @@ from makima_relay.store.database import BUSY_TIMEOUT, DatabaseError
 #: Pages that are copied before the next look at signals and progress: 32 MiB.
 _PAGES_AT_A_TIME: Final = 4_096
 _OURS: Final = 0o600
+#: The database, SQLite's files beside it, and the relay's lock.
+_OWN_SUFFIXES: Final = ("", "-wal", "-shm", "-journal", ".lock")
 
 
 @attrs.frozen
@@ -51,8 +53,7 @@ def back_up(
     :param pages: how many are copied before that.
     :raises DatabaseError: when it cannot be done; then there is no new file.
     """
-    if not replace and (target.exists() or target.is_symlink()):
-        raise _exists(target)
+    _check_target(database, target, replace=replace)
     unfinished = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _OURS))
@@ -70,6 +71,16 @@ def back_up(
         with suppress(OSError):
             unfinished.unlink()
     return made
+
+
+def _check_target(database: Path, target: Path, *, replace: bool) -> None:
+    """Refuse a name that must not be taken: to take a live database's place would lose whatever is written later."""
+    if os.path.realpath(target) in {os.path.realpath(database) + suffix for suffix in _OWN_SUFFIXES}:
+        raise DatabaseError(f"{target} belongs to the database itself; take another name")
+    if not replace and (target.exists() or target.is_symlink()):
+        raise _exists(target)
+    if target.exists() and not target.is_file():
+        raise DatabaseError(f"{target} is not a regular file; take another name")
 
 
 def _exists(target: Path) -> DatabaseError:

@@ -74,6 +74,20 @@ class BackupTests(SynchronousTestCase):
         )
         self.assertEqual([each for each in self.target.parent.iterdir() if "copy" in each.name], [self.target])
 
+    def test_nothing_that_a_relay_uses_is_replaced(self) -> None:
+        """Neither the database, by whatever name, nor the files beside it, nor what is no file; not even by force."""
+        alias, pipe = self.path.with_name("alias"), self.path.with_name("pipe")
+        alias.symlink_to(self.path)
+        os.mkfifo(pipe)
+        side_files = [self.path.with_name(self.path.name + suffix) for suffix in ("-wal", "-shm", ".lock")]
+        for target in (self.path, alias, pipe, *side_files):
+            before = target.lstat()
+            result = self.run_command("--force", str(target))
+            self.assertEqual((result.exit_code, target.lstat().st_ino), (ExitStatus.REFUSED, before.st_ino))
+            self.assertIn("take another name", result.stderr)
+        result = self.run_command("--database", str(alias), str(side_files[0].with_name("relay.sqlite3-journal")))
+        self.assertEqual(result.exit_code, ExitStatus.REFUSED)
+
     def test_what_is_written_meanwhile_is_not_in_it(self) -> None:
         """It is the database of one moment, and does not begin anew."""
         steps: list[float] = []
