@@ -95,14 +95,15 @@ async def _look(
     *,
     offline: bool,
 ) -> None:
-    from makima_relay.cli.check_files import check_database, check_modes, machine_id_of
+    from makima_relay.cli.check_files import check_database, check_modes, is_in_use, machine_id_of
     from makima_relay.cli.check_ports import check_listening
     from makima_relay.cli.check_server import check_server
 
     tell(check_modes(settings))
     tell(check_database(settings.database))
+    runs = is_in_use(settings.database)
     for text in settings.listen:
-        tell(await check_listening(reactor, around, text))
+        tell(await check_listening(reactor, around, text, runs=runs))
     if not offline:
         tell(await check_server(reactor, settings, machine_id_of(settings.database)))
 

@@ -26,8 +26,11 @@ _SOON: Final = 14
 _OTHER_PORT: Final = "end that program (ss -ltnp names it), or name another address by --listen"
 
 
-async def check_listening(reactor: Any, around: Surroundings, text: str) -> list[Finding]:
-    """Whether a relay could listen on an endpoint, or does already."""
+async def check_listening(reactor: Any, around: Surroundings, text: str, *, runs: bool) -> list[Finding]:
+    """Whether a relay could listen on an endpoint, or does already.
+
+    :param runs: whether the relay of these settings runs; another one is in its way.
+    """
     what = f"listen {text}"
     if text.startswith("systemd:"):
         return [warn(what, "only systemd can open it", "systemctl status of the .socket unit tells whether it does")]
@@ -39,7 +42,7 @@ async def check_listening(reactor: Any, around: Surroundings, text: str) -> list
     try:
         port = await endpoint.listen(Factory())
     except CannotListenError as error:
-        return [*found, await _taken(reactor, around, what, text, error)]
+        return [*found, await _taken(reactor, around, what, text, error, runs=runs)]
     except (OSError, OverflowError, ValueError) as error:
         return [*found, fail(what, reason_not_to_listen(error))]
     host = port.getHost()
@@ -48,7 +51,9 @@ async def check_listening(reactor: Any, around: Surroundings, text: str) -> list
     return [*found, ok(what, "free"), *clear]
 
 
-async def _taken(reactor: Any, around: Surroundings, what: str, text: str, error: CannotListenError) -> Finding:
+async def _taken(
+    reactor: Any, around: Surroundings, what: str, text: str, error: CannotListenError, *, runs: bool
+) -> Finding:
     number = getattr(error.socketError, "errno", None)
     if number in (errno.EACCES, errno.EPERM):
         return fail(what, reason_not_to_listen(error), "a port below 1024 needs a .socket unit of systemd, or a proxy")
@@ -60,7 +65,9 @@ async def _taken(reactor: Any, around: Surroundings, what: str, text: str, error
         name, version = shown(status["agentName"]), shown(status["version"])
     except (CommandError, TLSFilesError, KeyError):
         return fail(what, reason_not_to_listen(error), _OTHER_PORT)
-    return ok(what, f"a relay listens there: {name} {version}")
+    if not runs:
+        return fail(what, f"a relay with another database listens there: {name} {version}", _OTHER_PORT)
+    return ok(what, f"the relay listens there: {name} {version}")
 
 
 def _certificate(what: str, endpoint: TLSEndpoint) -> Finding:

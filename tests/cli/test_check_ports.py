@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import socket
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from treq.testing import StringStubbingResource, StubTreq
 from twisted.internet import reactor
 from twisted.internet.defer import fail
 from twisted.internet.error import ConnectionLost
@@ -27,13 +29,21 @@ class _NoRelay:
         return fail(ConnectionLost())
 
 
+def _some_relay() -> StubTreq:
+    """What listens there is a relay."""
+    return StubTreq(StringStubbingResource(lambda *_: (200, {}, b'{"agentName": "edge-1", "version": "0.1.0"}')))
+
+
 class ListeningTests(TestCase):
     """Each address is tried, and left."""
 
-    async def look(self, text: str) -> list[tuple[Verdict, str]]:
+    async def look(
+        self, text: str, answers: Callable[[], Any] = _NoRelay, *, runs: bool = False
+    ) -> list[tuple[Verdict, str]]:
         """What is found of an endpoint."""
-        around = Surroundings(http=lambda _reactor, _place: _NoRelay())
-        return [(each.verdict, f"{each.text} {each.remedy}") for each in await check_listening(reactor, around, text)]
+        around = Surroundings(http=lambda _reactor, _place: answers())
+        found = await check_listening(reactor, around, text, runs=runs)
+        return [(each.verdict, f"{each.text} {each.remedy}") for each in found]
 
     async def verdicts(self, text: str) -> list[Verdict]:
         """How an endpoint is."""
@@ -58,6 +68,15 @@ class ListeningTests(TestCase):
             found = await self.look(f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1")
         self.assertEqual([verdict for verdict, _ in found], [Verdict.FAIL])
         self.assertIn("ss -ltnp", found[0][1])
+
+    async def test_a_relay_with_another_database_is_in_the_way(self) -> None:
+        """That of these settings is not."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            text = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+            ((own, _),) = await self.look(text, _some_relay, runs=True)
+            ((other, said),) = await self.look(text, _some_relay)
+        self.assertEqual((own, other), (Verdict.OK, Verdict.FAIL))
+        self.assertIn("another database listens there: edge-1 0.1.0", said)
 
     async def test_what_cannot_be_listened_on_is_said(self) -> None:
         """An address of another machine, a description that is none; systemd's cannot be tried."""

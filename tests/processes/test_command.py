@@ -92,7 +92,7 @@ class CommandProcessTests(ProcessTestCase):
         self.assertEqual(self.run_command("keys", "add", "build-7", **here).stdout.count("\n"), 1)
         found = self.run_command("check", **here)
         self.assertEqual(found.returncode, 0, found.stdout)
-        for words in ("a relay runs on it", "a relay listens there: makima-edge-", "ok    server key"):
+        for words in ("a relay runs on it", "the relay listens there: makima-edge-", "ok    server key"):
             self.assertIn(words, found.stdout)
         self.assertNotIn(KEY, found.stdout + found.stderr)
         visitor = self.server.relay()
