@@ -48,7 +48,8 @@ def make_service(settings: Settings) -> RelayService:
     keep_steady(reactor)
     leave_no_core()
     forget_secrets(os.environ)
-    redact = Redactor([settings.api_key, settings.admin_token, *secrets_of(settings.server_url)])
+    of_redis = () if settings.redis is None else settings.redis.secrets()
+    redact = Redactor([settings.api_key, settings.admin_token, *secrets_of(settings.server_url), *of_redis])
     guard_log(redact, in_parts=settings.log_format is LogFormat.JSON)
     shape_log(settings.log_format, settings.log_level)
     try:

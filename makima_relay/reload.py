@@ -36,8 +36,8 @@ class Secret:
     """
 
     file: SecretFile
-    value: str = attrs.field(repr=False)
-    use: Callable[[str], None]
+    value: Any = attrs.field(repr=False)
+    use: Callable[[Any], None]
 
     def read_again(self) -> bool:
         """See :meth:`Source.read_again`."""
@@ -104,7 +104,7 @@ def make_reload(
     settings: Settings,
     endpoints: Sequence[object],
     trust: ServerTrust | None,
-    uses: Mapping[str, Callable[[str], None]],
+    uses: Mapping[str, Callable[[Any], None]],
     note: Callable[..., None],
     warn: Callable[[str], None],
 ) -> Reload:

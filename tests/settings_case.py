@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import LossPolicy
 from makima_relay.log_format import LeastLevel, LogFormat
-from makima_relay.settings import Settings, SettingsError, load
+from makima_relay.settings import RedisURL, Settings, SettingsError, load
 
 REQUIRED = {"MAKIMA_SERVER_URL": "wss://makima.example", "MAKIMA_API_KEY": "a-key-of-the-server"}
 SECRETS = {"api-key": "MAKIMA_API_KEY", "admin-token": "MAKIMA_RELAY_ADMIN_TOKEN"}
@@ -66,6 +66,16 @@ EXAMPLES: dict[str, tuple[Any, list[tuple[str, Any]]]] = {
     "task-retention": (30 * 86_400, [("90", 90), ("1.5h", 5_400), ("2d", 172_800)]),
     "keep-output": (64 << 10, [("0", 0), ("2KiB", 2048), ("16mib", 16 << 20)]),
     "max-event-streams": (1_000, [("1", 1), ("2", 2), ("3", 3)]),
+    "redis": (
+        None,
+        [
+            ("redis://user:pass@h", RedisURL(host="h", username="user", password="pass")),
+            ("rediss://[::1]:7000/3", RedisURL(host="::1", port=7000, encrypted=True, database=3)),
+            ("unix:///run/redis.sock?db=2", RedisURL(path="/run/redis.sock", database=2)),
+        ],
+    ),
+    "redis-ca": (None, [("/a.pem", Path("/a.pem")), ("/b.pem", Path("/b.pem")), ("/c.pem", Path("/c.pem"))]),
+    "cluster": ("default", [("a", "a"), ("B-2.x_", "B-2.x_"), ("z" * 64, "z" * 64)]),
     "upstream-ca": (None, [("/a.pem", Path("/a.pem")), ("/b.pem", Path("/b.pem")), ("/c.pem", Path("/c.pem"))]),
 }
 _SECONDS = {
@@ -79,6 +89,7 @@ _SECONDS = {
     "daemon-ping-timeout": 25.0,
     "daemon-health-timeout": 90.0,
     "daemon-grace": 60.0,
+    "peer-grace": 300.0,
 }
 EXAMPLES.update({name: (default, [("1", 1.0), ("0.25", 0.25), ("7e1", 70.0)]) for name, default in _SECONDS.items()})
 
@@ -116,6 +127,30 @@ BAD: dict[str, tuple[list[str], str]] = {
     "task-retention": (["0", "0d", "-1h", "2w", "d", "", "1e308d"], "seconds above 0, or with s, m, h, d"),
     "keep-output": (["-1", "0KiB", "1KB", "16777217", "17MiB"], "bytes up to 16MiB, or with KiB, MiB; 0 for none"),
     "max-event-streams": (_BAD_COUNTS, "a whole number above 0"),
+    "redis": (
+        [
+            "redis",
+            "http://h",
+            "redis://",
+            "redis://h:0",
+            "redis://h:99999",
+            "redis://h/x",
+            "redis://h/-1",
+            "redis://h/99999",
+            "redis://h?db=1",
+            "redis://h#f",
+            "redis://a b",
+            "redis://ü",
+            "unix://",
+            "unix:///",
+            "unix://h/s",
+            "unix:///s?db=x",
+            "unix:///s?x=1",
+            "unix:///s?db",
+        ],
+        "redis://, rediss:// ([user:password@]host[:port][/database]) or unix:///path[?db=database]",
+    ),
+    "cluster": (["x" * 65, "a b", "{a}", "a*", "a:b", "ü", ""], "1 to 64 characters of A-Z"),
     "outbox-limit": (["0", "-1", "lots", "1.5GiB"], "bytes above 0, or with KiB, MiB"),
     **dict.fromkeys(_SECONDS, (_BAD_SECONDS, "a number of seconds above 0")),
 }

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from makima_relay.from_settings import connector_options
-from makima_relay.settings import SETTINGS, forget_secrets, load, shown_url
+from makima_relay.settings import SETTINGS, RedisURL, forget_secrets, load, shown_url
 from tests.settings_case import (
     BAD,
     REQUIRED,
     SECRETS,
     SettingsTestCase,
 )
+
+#: Settings that may hold secrets, and are shown without.
+URLS = {each.name for each in SETTINGS if each.url}
 
 
 class BadValueTests(SettingsTestCase):
@@ -24,7 +27,7 @@ class BadValueTests(SettingsTestCase):
                 said = self.refused({name: text}, REQUIRED)
                 self.assertIn(f"--{name}: ", said)
                 # A URL is shown without what may be secret.
-                self.assertIn(repr(shown_url(text) if name == "server-url" else text), said)
+                self.assertIn(repr(shown_url(text) if name in URLS else text), said)
                 self.assertIn(taken, said)
 
     def test_a_bad_variable_is_named_by_its_own_name(self) -> None:
@@ -95,6 +98,47 @@ class SecretTests(SettingsTestCase):
         settings = self.load({"api-key": "from-option", "admin-token": "from-option"})
         self.assertEqual((settings.api_key, settings.admin_token), (REQUIRED["MAKIMA_API_KEY"], None))
 
+    def test_a_password_for_redis_is_refused_as_an_option(self) -> None:
+        """With where it belongs, and without showing it; a user without password is no secret."""
+        for url in ("redis://:hunter2@h", "rediss://user:hunter2@h/1", "unix://:hunter2@/run/redis.sock"):
+            said = self.refused({"redis": url}, REQUIRED)
+            self.assertTrue(said.startswith("--redis: a URL with a password is not taken as an option"), said)
+            self.assertIn("set MAKIMA_RELAY_REDIS or MAKIMA_RELAY_REDIS_FILE instead", said)
+            self.assertNotIn("hunter2", said)
+        self.assertEqual(self.load({"redis": "redis://user@h"}).redis, RedisURL(host="h", username="user", password=""))
+
+    def test_the_url_of_redis_comes_from_its_variable_or_its_file(self) -> None:
+        """Escapes in the password are read; both at once are refused; a bad one in a file is not shown."""
+        url = "redis://user:hunt%40er2@h:1/2"
+        expected = RedisURL(host="h", port=1, username="user", password="hunt@er2", database=2)
+        self.assertEqual(self.load(None, {"MAKIMA_RELAY_REDIS": url}).redis, expected)
+        self.file.write_text(f"{url}\n", encoding="utf-8")
+        filed = self.load(None, {"MAKIMA_RELAY_REDIS_FILE": str(self.file)})
+        self.assertEqual(filed.redis, expected)
+        self.assertEqual([each.variable for each in filed.secret_files], ["MAKIMA_RELAY_REDIS_FILE"])
+        self.assertEqual(filed.secret_files[0].read(), expected)
+        both = {**REQUIRED, "MAKIMA_RELAY_REDIS": url, "MAKIMA_RELAY_REDIS_FILE": str(self.file)}
+        self.assertIn("are both set", self.refused(None, both))
+        self.file.write_text("http://user:hunter2@h", encoding="utf-8")
+        said = self.refused(None, {**REQUIRED, "MAKIMA_RELAY_REDIS_FILE": str(self.file)})
+        self.assertTrue(said.startswith("MAKIMA_RELAY_REDIS_FILE: its value is not allowed; it takes redis://"), said)
+        self.assertNotIn("hunter2", said)
+
+    def test_the_option_for_redis_beats_a_file(self) -> None:
+        """As with every setting that is an option."""
+        given = self.load({"redis": "redis://h"}, {"MAKIMA_RELAY_REDIS_FILE": "/nowhere"})
+        self.assertEqual(given.redis, RedisURL(host="h"))
+
+    def test_the_password_for_redis_is_not_shown(self) -> None:
+        """Neither by the settings nor by the URL itself; it is known as what is to be blacked out."""
+        settings = self.load(None, {"MAKIMA_RELAY_REDIS": "rediss://user:hunt%40er2@h"})
+        assert settings.redis is not None
+        self.assertNotIn("hunt", repr(settings) + str(settings.redis))
+        self.assertEqual(str(settings.redis), "rediss://h:6379")
+        self.assertEqual(list(settings.redis.secrets()), ["hunt@er2", "hunt%40er2"])
+        self.assertEqual(str(RedisURL(host="::1", port=1)), "redis://[::1]:1")
+        self.assertEqual(str(RedisURL(path="/s", password="x")), "unix:///s")
+
     def test_a_name_that_no_file_can_have_is_refused(self) -> None:
         """The environment cannot hold a NUL, but a file of variables can."""
         env_file = Path(self.mktemp())
@@ -144,7 +188,14 @@ class SecretTests(SettingsTestCase):
 
     def test_secrets_can_be_taken_out_of_the_environment(self) -> None:
         """And nothing else."""
-        environment = {**REQUIRED, "MAKIMA_RELAY_ADMIN_TOKEN": "a-token", "MAKIMA_RELAY_LISTEN": "tcp:1", "HOME": "/"}
+        url = {"MAKIMA_RELAY_REDIS": "redis://:hunter2@h"}
+        environment = {
+            **REQUIRED,
+            **url,
+            "MAKIMA_RELAY_ADMIN_TOKEN": "a-token",
+            "MAKIMA_RELAY_LISTEN": "tcp:1",
+            "HOME": "/",
+        }
         forget_secrets(environment)
         self.assertEqual(environment, {"MAKIMA_RELAY_LISTEN": "tcp:1", "HOME": "/"})
 

@@ -4,6 +4,7 @@ Each setting is one row of :data:`SETTINGS`; whatever is wrong with one is a :cl
 value and what it takes.
 """
 
+from makima_relay.settings.redis_url import RedisURL
 from makima_relay.settings.secret_files import SecretFile
 from makima_relay.settings.sources import forget_secrets, load, load_one, load_secret
 from makima_relay.settings.table import SETTINGS, Setting, Settings
@@ -12,6 +13,7 @@ from makima_relay.settings.values import SettingsError
 
 __all__ = [
     "SETTINGS",
+    "RedisURL",
     "SecretFile",
     "Setting",
     "Settings",

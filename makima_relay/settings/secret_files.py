@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import attrs
 
-from makima_relay.settings.values import SECRET, SettingsError
+from makima_relay.settings.values import SECRET, Kind, SettingsError
 
 
 @attrs.frozen
@@ -15,13 +16,15 @@ class SecretFile:
 
     :ivar member: of :class:`~makima_relay.settings.Settings`, for which it is.
     :ivar variable: the variable that names it.
+    :ivar kind: what it holds.
     """
 
     member: str
     variable: str
     path: Path
+    kind: Kind = SECRET
 
-    def read(self) -> str:
+    def read(self) -> Any:
         """The secret that is in the file now.
 
         :raises SettingsError: when it cannot be read, or holds what cannot be a secret.
@@ -33,9 +36,9 @@ class SecretFile:
         if not text:
             raise SettingsError(f"{self.variable}: {str(self.path)!r} is empty; it must hold the secret")
         try:
-            return str(SECRET.read(text))
+            return self.kind.read(text)
         except ValueError:
-            raise SettingsError(f"{self.variable}: its value is not allowed; it takes {SECRET.takes}") from None
+            raise SettingsError(f"{self.variable}: its value is not allowed; it takes {self.kind.takes}") from None
 
 
 def reason(error: Exception) -> str:

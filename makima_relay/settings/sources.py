@@ -29,10 +29,10 @@ def load(options: Mapping[str, str | Sequence[str] | None], environment: Mapping
     found: dict[str, Any] = {}
     files = []
     for setting in SETTINGS:
-        text, source = _find_secret(setting, layers) if setting.secret else _find(setting, options, layers)
+        text, source = _find(setting, options, layers)
         if isinstance(source, SecretFile):
             files.append(source)
-            found[setting.member] = text
+            found[setting.member] = source.read()
         elif text is not None:
             found[setting.member] = _value(setting, text, source)
         elif setting.required:
@@ -67,7 +67,7 @@ def load_one(name: str, options: Mapping[str, str | None], environment: Mapping[
     text, source = _find(setting, options, (environment, _read_env_file(options, environment)[1]))
     if text is None and setting.default is not None:
         text = setting.default
-    return None if text is None else _value(setting, text, source)
+    return None if text is None else _value(setting, text, str(source))
 
 
 def load_secret(name: str, options: Mapping[str, str | None], environment: Mapping[str, str]) -> str | None:
@@ -78,7 +78,9 @@ def load_secret(name: str, options: Mapping[str, str | None], environment: Mappi
     """
     setting = next(each for each in SETTINGS if each.name == name)
     text, source = _find_secret(setting, (environment, _read_env_file(options, environment)[1]))
-    return text if text is None or isinstance(source, SecretFile) else str(_value(setting, text, source))
+    if isinstance(source, SecretFile):
+        return str(source.read())
+    return text if text is None else str(_value(setting, text, source))
 
 
 def _missing(setting: Setting) -> str:
@@ -92,11 +94,13 @@ def _find(
     setting: Setting,
     options: Mapping[str, str | Sequence[str] | None],
     layers: Sequence[Mapping[str, str]],
-) -> tuple[str | None, str]:
+) -> tuple[str | None, str | SecretFile]:
     """The setting's text and where it stands. What is empty in a file or the environment counts as not set."""
-    given = options.get(setting.name)
+    given = None if setting.secret else options.get(setting.name)
     if given is not None and given != []:
         return (given if isinstance(given, str) else " ".join(given)), f"--{setting.name}"
+    if setting.has_file:
+        return _find_secret(setting, layers)
     for layer in layers:
         if layer.get(setting.variable):
             return layer[setting.variable], setting.variable
@@ -104,7 +108,7 @@ def _find(
 
 
 def _find_secret(setting: Setting, layers: Sequence[Mapping[str, str]]) -> tuple[str | None, str | SecretFile]:
-    """The secret and where it stands: in a variable, or in a file, which has been read then."""
+    """The secret and where it stands: in a variable, or in a file, which holds it then."""
     file_variable = f"{setting.variable}_FILE"
     for layer in layers:
         direct, file = layer.get(setting.variable), layer.get(file_variable)
@@ -113,8 +117,8 @@ def _find_secret(setting: Setting, layers: Sequence[Mapping[str, str]]) -> tuple
         if direct:
             return direct, setting.variable
         if file:
-            found = SecretFile(setting.member, file_variable, _path_of_secret(file, file_variable))
-            return found.read(), found
+            path = _path_of_secret(file, file_variable)
+            return None, SecretFile(setting.member, file_variable, path, setting.kind)
     return None, ""
 
 
@@ -130,17 +134,21 @@ def _path_of_secret(file: str, variable: str) -> Path:
 
 def _value(setting: Setting, text: str, source: str) -> Any:
     try:
-        return setting.kind.read(text.strip() if not setting.secret else text)
+        value = setting.kind.read(text.strip() if not setting.secret else text)
     except (ValueError, OverflowError, RuntimeError):  # the last is for the home directory of nobody
         shown = "its value" if setting.secret else repr(shown_url(text) if setting.url else text)
         raise SettingsError(f"{source}: {shown} is not allowed; it takes {setting.kind.takes}") from None
+    if setting.filed and source == f"--{setting.name}" and value.password:
+        instead = f"the process list shows it; set {setting.variable} or {setting.variable}_FILE instead"
+        raise SettingsError(f"{source}: a URL with a password is not taken as an option, because {instead}")
+    return value
 
 
 def _read_env_file(
     options: Mapping[str, str | Sequence[str] | None], environment: Mapping[str, str]
 ) -> tuple[Path, dict[str, str]]:
     given, source = _find(_ENV_FILE, options, (environment,))
-    path = values.FILE.read(".env") if given is None else _value(_ENV_FILE, given, source)
+    path = values.FILE.read(".env") if given is None else _value(_ENV_FILE, given, str(source))
     if given is not None and not _is_file(path):
         raise SettingsError(f"{source}: {given!r} is no file; it takes {_ENV_FILE.kind.takes} of NAME=value lines")
     try:

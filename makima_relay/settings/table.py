@@ -10,6 +10,7 @@ from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import LossPolicy
 from makima_relay.log_format import LeastLevel, LogFormat
 from makima_relay.settings import values
+from makima_relay.settings.redis_url import RedisURL
 from makima_relay.settings.secret_files import SecretFile
 from makima_relay.settings.urls import shown_url
 from makima_relay.settings.values import Kind
@@ -66,6 +67,10 @@ class Settings:
     keep_output: int = 64 << 10
     max_event_streams: int = 1_000
     upstream_ca: Path | None = None
+    redis: RedisURL | None = None
+    redis_ca: Path | None = None
+    cluster: str = "default"
+    peer_grace: float = 300.0
     log_format: LogFormat = LogFormat.TEXT
     log_level: LeastLevel = LeastLevel.INFO
     secret_files: tuple[SecretFile, ...] = ()
@@ -82,6 +87,7 @@ class Setting:
     :ivar about: what it is for.
     :ivar variable: the environment variable, where it is not made from the name.
     :ivar url: it may hold secrets, which are not shown.
+    :ivar filed: it has a ``…_FILE`` beside it, as every secret has; with a password in it, it is no option.
     :ivar secret: it is no option, has a ``…_FILE`` beside it, and is never shown.
     """
 
@@ -93,12 +99,18 @@ class Setting:
     required: bool = False
     secret: bool = False
     url: bool = False
+    filed: bool = False
     repeatable: bool = False
     flag: bool = False
 
     @variable.default
     def _variable_from_name(self) -> str:
         return _PREFIX + self.name.upper().replace("-", "_")
+
+    @property
+    def has_file(self) -> bool:
+        """Whether its value may be in a file that a variable names."""
+        return self.secret or self.filed
 
     @property
     def member(self) -> str:
@@ -196,6 +208,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("keep-output", values.KEPT_SIZE, "64KiB", "of each task's output that is kept in memory, to be looked at"),
     Setting("max-event-streams", values.COUNT, "1000", "readers of GET /events at a time"),
     Setting("upstream-ca", values.CERTIFICATES, None, "trusted for wss:// instead of the system's"),
+    Setting("redis", values.REDIS_URL, None, "joins a cluster of relays", url=True, filed=True),
+    Setting("redis-ca", values.CERTIFICATES, None, "trusted for rediss:// instead of the system's"),
+    Setting("cluster", values.CLUSTER_NAME, "default", "which of the clusters on that Redis"),
+    Setting("peer-grace", values.SECONDS, "300", "that a relay of the cluster has to return"),
     Setting("log-format", values.LOG_FORMAT, "text", "what a line of the log is; syslog's stay text"),
     Setting("log-level", values.LOG_LEVEL, "info", "what is logged at least"),
 )

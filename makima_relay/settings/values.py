@@ -15,6 +15,7 @@ from makima_relay.core.members import LONGEST_NAME
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import LossPolicy
 from makima_relay.log_format import LeastLevel, LogFormat
+from makima_relay.settings.redis_url import read_redis_url
 
 
 class SettingsError(Exception):
@@ -112,6 +113,13 @@ def _name(text: str) -> str:
     return text
 
 
+def _cluster_name(text: str) -> str:
+    # It goes into the names of keys in Redis: braces would make another hash tag, wildcards another ACL.
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text):
+        raise ValueError(text)
+    return text
+
+
 def _secret(text: str) -> str:
     # It goes into a header, so nothing may end the line; RFC 6750 tokens have no blanks either.
     if not text.isascii() or not text.isprintable() or " " in text:
@@ -135,6 +143,10 @@ def _path(text: str) -> Path:
 SERVER_URL: Final = Kind(_server_url, "a ws:// or wss:// URL without fragment")
 SECRET: Final = Kind(_secret, "printable ASCII characters without blanks")
 NAME: Final = Kind(_name, f"1 to {LONGEST_NAME} printable characters")
+CLUSTER_NAME: Final = Kind(_cluster_name, "1 to 64 characters of A-Z, a-z, 0-9, dot, underscore and hyphen")
+REDIS_URL: Final = Kind(
+    read_redis_url, "redis://, rediss:// ([user:password@]host[:port][/database]) or unix:///path[?db=database]"
+)
 ENDPOINTS: Final = Kind(_listen, "a Twisted endpoint: tcp:, ssl:, unix: or systemd:")
 FILE: Final = Kind(_path, "a file")
 CERTIFICATES: Final = Kind(_path, "a file of PEM certificates")

@@ -14,7 +14,7 @@ Row = tuple[list[str], list[str], str]
 def expected(setting: Setting) -> Row:
     """What the page has to say of a setting: its option, its variables, its default."""
     options = [] if setting.secret else [f"--{setting.name}"]
-    variables = [setting.variable, f"{setting.variable}_FILE"] if setting.secret else [setting.variable]
+    variables = [setting.variable, f"{setting.variable}_FILE"] if setting.has_file else [setting.variable]
     default = "required" if setting.required else setting.default or "none"
     return options, variables, default
 
