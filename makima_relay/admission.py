@@ -8,9 +8,10 @@ from typing import Any
 import attrs
 
 from makima_relay.core.composer import COMPOSERS
+from makima_relay.core.from_daemons import presented_key, read_first_message, read_hello
 from makima_relay.core.keys import DaemonKey, DaemonKeys
 from makima_relay.core.members import InvalidMessageError
-from makima_relay.core.messages import Hello, presented_key, read_first_message, read_hello
+from makima_relay.core.messages import Hello
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.spelling import WireCase
 

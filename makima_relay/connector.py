@@ -17,8 +17,9 @@ from twisted.python.failure import Failure
 
 from makima_relay.clock import Clock
 from makima_relay.connector_options import ConnectorOptions
+from makima_relay.core.from_server import read_command
 from makima_relay.core.members import InvalidMessageError
-from makima_relay.core.messages import Authenticated, ServerError, read_command
+from makima_relay.core.messages import Authenticated, ServerError
 from makima_relay.reasons import describe
 from makima_relay.server_link import ServerFactory, ServerProtocol
 from makima_relay.websocket import CLOSE_GOING_AWAY, CLOSE_NORMAL

@@ -14,8 +14,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from makima_relay.admission import CLOSE_OVERDUE, Admission, Refusal
 from makima_relay.alarms import Alarm
 from makima_relay.core.composer import COMPOSERS
+from makima_relay.core.from_daemons import ReportReader
 from makima_relay.core.members import InvalidMessageError
-from makima_relay.core.messages import DaemonMessage, Hello, ReportReader
+from makima_relay.core.messages import DaemonMessage, Hello
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.spelling import WireCase
 from makima_relay.engine import Engine

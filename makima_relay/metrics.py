@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 
 from makima_relay import __version__
 from makima_relay.clock import Clock
-from makima_relay.core.messages import ReportReader
+from makima_relay.core.from_daemons import ReportReader
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.tally import COMMAND_TYPES, OTHER, Histogram
 from makima_relay.core.tasks import FINISHED, TaskStatus

@@ -16,8 +16,8 @@ from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from makima_relay.clock import Clock
 from makima_relay.connector import Connector, ConnectorState
 from makima_relay.connector_options import ConnectorOptions
+from makima_relay.core.from_server import read_command
 from makima_relay.core.members import InvalidMessageError
-from makima_relay.core.messages import read_command
 from makima_relay.engine import Engine
 from makima_relay.server_link import ServerProtocol
 from makima_relay.sockets import unsent

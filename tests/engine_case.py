@@ -10,7 +10,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.clock import Clock
-from makima_relay.core.messages import Hello, read_command, read_report
+from makima_relay.core.from_daemons import read_report
+from makima_relay.core.from_server import read_command
+from makima_relay.core.messages import Hello
 from makima_relay.core.relay import Relay
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import Policy

@@ -6,7 +6,9 @@ import abc
 from typing import Any
 
 from makima_relay.core.fleet import daemon_id_of
-from makima_relay.core.messages import DaemonMessage, Hello, ServerMessage, read_command, read_report
+from makima_relay.core.from_daemons import read_report
+from makima_relay.core.from_server import read_command
+from makima_relay.core.messages import DaemonMessage, Hello, ServerMessage
 from makima_relay.core.relay import Relay
 from tests.book import Book
 from tests.core.builders import hello, wire

@@ -9,7 +9,8 @@ from twisted.internet.defer import Deferred
 from makima_relay.clock import Clock
 from makima_relay.core.effects import ForgetReports, KeepReport, KeepReports, SaveEntry, SaveTask
 from makima_relay.core.flow import PIECE
-from makima_relay.core.messages import Hello, read_command
+from makima_relay.core.from_server import read_command
+from makima_relay.core.messages import Hello
 from makima_relay.core.relay import Relay
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import Snapshot, StoredTask

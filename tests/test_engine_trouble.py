@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred
 
 from makima_relay.core.effects import KeepReport, SaveTask
 from makima_relay.core.fleet import daemon_id_of
-from makima_relay.core.messages import read_command, read_report
+from makima_relay.core.from_daemons import read_report
+from makima_relay.core.from_server import read_command
 from makima_relay.core.tasks import Task, TaskStatus
 from makima_relay.links import MOST_WAITING
 from tests.engine_case import EngineTestCase, message

@@ -16,9 +16,10 @@ from makima_relay import from_settings
 from makima_relay.cli.findings import Finding, fail, has_failed, ok, warn
 from makima_relay.clock import Clock
 from makima_relay.connector import Connector
+from makima_relay.core.from_server import read_command
 from makima_relay.core.journal import printable
 from makima_relay.core.members import LONGEST_NAME, InvalidMessageError
-from makima_relay.core.messages import Spawn, read_command
+from makima_relay.core.messages import Spawn
 from makima_relay.endpoints import StartError, client_endpoint, trust_for
 from makima_relay.server_link import ServerProtocol
 from makima_relay.settings import Settings

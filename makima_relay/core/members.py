@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -18,6 +18,8 @@ UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _LONGEST_LENIENT: Final = 1 << 20
 #: Stands for an array or object where none is wanted. It may be as large as a message, and is not looked into.
 _NESTED: Final = object()
+
+_T = TypeVar("_T")
 
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_texts = msgspec.json.Decoder(list[str]).decode
@@ -163,3 +165,14 @@ def checked_task_id(value: Any, member: str) -> str:
 
 def _no_task_id(member: str) -> InvalidMessageError:
     return InvalidMessageError(f"{member} must be a string of 1 to {LONGEST_TASK_ID} characters")
+
+
+def needed(value: _T | None, member: str, kind: str) -> _T:
+    """A value that messages of a kind have to have.
+
+    :param member: what to call it in the error.
+    :raises InvalidMessageError: when there is none.
+    """
+    if value is None:
+        raise InvalidMessageError(f"{kind} needs {member}")
+    return value

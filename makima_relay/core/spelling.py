@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from makima_relay.core.members import LONGEST_NAME
+
+_V = TypeVar("_V")
 
 
 class WireCase(enum.Enum):
@@ -40,3 +46,24 @@ _SEPARATORS = str.maketrans("", "", "_-")
 def folded(word: str) -> str:
     """The form in which types and status words are compared: no case, no ``_``, no ``-``."""
     return word.translate(_SEPARATORS).lower()
+
+
+class BySpelling(dict[str, _V]):
+    """What a type stands for, by its spelling; peers choose the spellings, so it forgets all when it has seen too many.
+
+    :param meaning: tells it of a folded type.
+    """
+
+    MOST: Final = 1_024
+
+    def __init__(self, meaning: Callable[[str], _V]) -> None:
+        super().__init__()
+        self._meaning = meaning
+
+    def __missing__(self, spelling: str) -> _V:
+        if len(self) >= self.MOST:
+            self.clear()
+        meant = self._meaning(folded(spelling))
+        if len(spelling) <= LONGEST_NAME:
+            self[spelling] = meant
+        return meant

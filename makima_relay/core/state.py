@@ -16,10 +16,11 @@ from makima_relay.core import effects
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.fleet import Daemon, Fleet
 from makima_relay.core.flow import Flow
+from makima_relay.core.from_server import read_command
 from makima_relay.core.journal import Entry, Journal
 from makima_relay.core.keys import DaemonKeys, StoredKeys
 from makima_relay.core.ledger import Ledger
-from makima_relay.core.messages import Command, read_command
+from makima_relay.core.messages import Command
 from makima_relay.core.outbox import Backlog, Outbox
 from makima_relay.core.output import Outputs
 from makima_relay.core.rejections import Rejection

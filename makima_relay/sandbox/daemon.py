@@ -18,9 +18,10 @@ from makima_relay.clock import Clock
 from makima_relay.connector import Connector
 from makima_relay.connector_options import Backoff, ConnectorOptions
 from makima_relay.core.composer import COMPOSERS
+from makima_relay.core.from_server import read_command
 from makima_relay.core.journal import printable
 from makima_relay.core.members import InvalidMessageError
-from makima_relay.core.messages import Command, ServerError, Spawn, read_command
+from makima_relay.core.messages import Command, ServerError, Spawn
 from makima_relay.core.spelling import WireCase
 from makima_relay.sandbox.outbound import Outbound
 from makima_relay.sandbox.reports import refusal

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import attrs
 
-from makima_relay.core.messages import Completion, Report, StatusChange, read_report
+from makima_relay.core.from_daemons import read_report
+from makima_relay.core.messages import Completion, Report, StatusChange
 from makima_relay.core.spelling import folded
 from makima_relay.core.tasks import TaskStatus
 

@@ -8,8 +8,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.core.effects import Effect, KeepReport, RecallTasks, SaveTask, SendUpstream
+from makima_relay.core.from_daemons import read_report
+from makima_relay.core.from_server import read_command
 from makima_relay.core.members import InvalidMessageError
-from makima_relay.core.messages import read_command, read_report
 from makima_relay.core.relay import Relay
 from makima_relay.core.state import Policy, Snapshot
 from makima_relay.core.tasks import Task, TaskStatus

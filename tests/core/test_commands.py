@@ -15,7 +15,8 @@ from makima_relay.core.effects import (
     SendToDaemon,
     SendUpstream,
 )
-from makima_relay.core.messages import Authenticated, ServerError, read_command
+from makima_relay.core.from_server import read_command
+from makima_relay.core.messages import Authenticated, ServerError
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import Policy

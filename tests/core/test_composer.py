@@ -8,7 +8,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.core.composer import COMPOSERS, Composer
-from makima_relay.core.messages import read_command, read_report
+from makima_relay.core.from_daemons import read_report
+from makima_relay.core.from_server import read_command
 from makima_relay.core.spelling import WireCase, case_of, folded
 
 

@@ -9,7 +9,7 @@ from makima_relay.core.effects import (
     SaveTask,
     SendToDaemon,
 )
-from makima_relay.core.messages import read_command
+from makima_relay.core.from_server import read_command
 from makima_relay.core.operators import UnknownDaemonError
 from makima_relay.core.state import Policy
 from makima_relay.core.tasks import TaskStatus

@@ -13,7 +13,7 @@ from makima_relay.core.effects import (
     SendUpstream,
 )
 from makima_relay.core.flow import PAGE, PIECE
-from makima_relay.core.messages import read_report
+from makima_relay.core.from_daemons import read_report
 from makima_relay.core.outbox import MEMORY_LIMIT
 from makima_relay.core.state import Policy
 from makima_relay.core.tasks import TaskStatus

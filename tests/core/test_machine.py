@@ -19,7 +19,8 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.core.messages import read_command, read_report
+from makima_relay.core.from_daemons import read_report
+from makima_relay.core.from_server import read_command
 from makima_relay.core.operators import TaskFinishedError, UnknownTaskError
 from makima_relay.core.state import LossPolicy, Policy
 from tests.core.builders import examples, hello, wire

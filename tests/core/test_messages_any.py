@@ -9,20 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from makima_relay.core.from_daemons import presented_key, read_first_message, read_hello, read_report
+from makima_relay.core.from_server import _read_command_carefully, read_command
 from makima_relay.core.members import InvalidMessageError
-from makima_relay.core.messages import (
-    Completion,
-    DaemonMessage,
-    Heartbeat,
-    Report,
-    StatusChange,
-    _read_command_carefully,
-    presented_key,
-    read_command,
-    read_first_message,
-    read_hello,
-    read_report,
-)
+from makima_relay.core.messages import Completion, DaemonMessage, Heartbeat, Report, StatusChange
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import examples
 from tests.untraced import untraced

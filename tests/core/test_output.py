@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.core.effects import AnnounceOutput, SaveTask, SendReports
-from makima_relay.core.messages import read_report
+from makima_relay.core.from_daemons import read_report
 from makima_relay.core.output import MOST_FINISHED, Outputs, Piece
 from makima_relay.core.state import Policy
 from makima_relay.core.tasks import TaskStatus

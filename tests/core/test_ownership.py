@@ -11,7 +11,7 @@ from makima_relay.core.effects import (
     SendToDaemon,
     SendUpstream,
 )
-from makima_relay.core.messages import read_report
+from makima_relay.core.from_daemons import read_report
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.reports import MOST_HELD
 from makima_relay.core.spelling import WireCase

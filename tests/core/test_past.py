@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.core import effects
+from makima_relay.core.from_daemons import read_report
+from makima_relay.core.from_server import read_command
 from makima_relay.core.ledger import MOST_FINISHED, Ledger
-from makima_relay.core.messages import read_command, read_report
 from makima_relay.core.past import Past
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, NOW, examples, of_kind, task, wire

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from makima_relay.core.from_daemons import read_report
 from makima_relay.core.members import LONGEST_TEXT, InvalidMessageError
-from makima_relay.core.messages import Completion, Heartbeat, Report, StatusChange, read_report
+from makima_relay.core.messages import Completion, Heartbeat, Report, StatusChange
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import NO_TASK_IDS, several, wire
 from tests.core.cases import RefusingTestCase

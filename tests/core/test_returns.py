@@ -10,7 +10,7 @@ from makima_relay.core.effects import (
     SendToDaemon,
     SendUpstream,
 )
-from makima_relay.core.messages import read_report
+from makima_relay.core.from_daemons import read_report
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, D1, NOW, RUNNING, events, hello, logged, of_kind, relayed, shown, task, wire
 from tests.core.cases import GRACE, ORPHANED, LossTestCase, failed_as_lost

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.core.effects import Effect, HoldDaemon, RecallTasks, SendReports, SendUpstream
-from makima_relay.core.messages import Hello, read_command, read_report
+from makima_relay.core.from_daemons import read_report
+from makima_relay.core.from_server import read_command
+from makima_relay.core.messages import Hello
 from makima_relay.core.relay import Relay
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.state import Policy

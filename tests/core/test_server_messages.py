@@ -6,19 +6,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from makima_relay.core.from_daemons import presented_key, read_first_message, read_hello
+from makima_relay.core.from_server import read_command
 from makima_relay.core.members import LONGEST_TEXT, InvalidMessageError
-from makima_relay.core.messages import (
-    DEFAULT_SLOTS,
-    Authenticated,
-    Command,
-    Hello,
-    ServerError,
-    Spawn,
-    presented_key,
-    read_command,
-    read_first_message,
-    read_hello,
-)
+from makima_relay.core.messages import DEFAULT_SLOTS, Authenticated, Command, Hello, ServerError, Spawn
 from makima_relay.core.spelling import WireCase
 from tests.core.builders import NO_TASK_IDS, several, wire
 

@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from makima_relay.core.from_daemons import ReportReader
 from makima_relay.core.members import InvalidMessageError
-from makima_relay.core.messages import ReportReader
 from makima_relay.core.tally import Histogram, Tally
 
 

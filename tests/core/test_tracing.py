@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.core.messages import Spawn, read_command
+from makima_relay.core.from_server import read_command
+from makima_relay.core.messages import Spawn
 from makima_relay.core.tracing import traceparent_of
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -10,10 +10,11 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay import admission, downstream, websocket
-from makima_relay.core import messages
+from makima_relay.core import from_daemons, messages
 from makima_relay.core.composer import COMPOSERS, Composer
+from makima_relay.core.from_daemons import read_first_message, read_hello, read_report
+from makima_relay.core.from_server import read_command
 from makima_relay.core.members import LONGEST_NAME, LONGEST_TASK_ID, LONGEST_TEXT, InvalidMessageError
-from makima_relay.core.messages import read_command, read_first_message, read_hello, read_report
 from makima_relay.core.reports import MOST_FAULTS
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.tasks import TaskStatus
@@ -149,7 +150,7 @@ class MemberTests(SynchronousTestCase):
         for word, status in table.items():
             changed = read_report(msgspec.json.encode({"type": "taskStatusChange", "taskId": "t", "newStatus": word}))
             self.assertEqual(getattr(changed, "status", None), TaskStatus(status), word)
-        self.assertEqual(set(table), set(messages._STATUS_WORDS))
+        self.assertEqual(set(table), set(from_daemons._STATUS_WORDS))
 
     def test_the_statuses_of_tasks_are_those_of_the_code(self) -> None:
         """In the order of a task's life."""

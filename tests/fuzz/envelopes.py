@@ -6,14 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from makima_relay.admission import Admission, Refusal, Welcome
+from makima_relay.core.from_daemons import ReportReader, read_report
+from makima_relay.core.from_server import _read_command_carefully, read_command
 from makima_relay.core.members import LONGEST_NAME, LONGEST_TASK_ID, LONGEST_TEXT, InvalidMessageError
-from makima_relay.core.messages import (
-    Heartbeat,
-    ReportReader,
-    _read_command_carefully,
-    read_command,
-    read_report,
-)
+from makima_relay.core.messages import Heartbeat
 
 _admission = Admission("key")
 

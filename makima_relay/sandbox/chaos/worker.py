@@ -16,8 +16,9 @@ from makima_relay.clock import Clock
 from makima_relay.connector import Connector
 from makima_relay.connector_options import Backoff, ConnectorOptions
 from makima_relay.core.composer import COMPOSERS
+from makima_relay.core.from_server import read_command
 from makima_relay.core.members import InvalidMessageError, Members
-from makima_relay.core.messages import Command, Spawn, read_command
+from makima_relay.core.messages import Command, Spawn
 from makima_relay.core.spelling import WireCase
 from makima_relay.sandbox.chaos.ledger import Ledger
 from makima_relay.sandbox.chaos.messages import read_order, report
