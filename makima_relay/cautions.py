@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress
 
-from makima_relay.endpoints import TLSEndpoint
+from makima_relay.endpoints import TLSEndpoint, is_kept_by_systemd
 from makima_relay.origin import names_loopback
 
 _READABLE = stat.S_IRGRP | stat.S_IROTH
@@ -68,3 +69,13 @@ def clear_port(text: str, endpoint: object, address: IAddress) -> list[str]:
         return []
     better = "use ssl:, or a TLS proxy on this machine with interface=127.0.0.1"
     return [f"--listen: {text} is not encrypted: who listens on the way has the keys that are presented; {better}"]
+
+
+def asleep(after: float | None, listen: Iterable[str]) -> list[str]:
+    """A line about each endpoint at which nobody is heard while the relay hibernates.
+
+    :param after: ``--hibernate-after``.
+    :param listen: the descriptions of the endpoints.
+    """
+    closed = [] if after is None else [text for text in listen if not is_kept_by_systemd(text)]
+    return [f"--hibernate-after: connections to {text} are refused while the relay hibernates" for text in closed]

@@ -61,10 +61,15 @@ def server_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
     except TLSFilesError as error:
         raise StartError(f"--listen: {text!r}: {error}") from None
     except Exception as error:
-        if text.startswith("systemd:") and isinstance(error, LookupError):
+        if is_kept_by_systemd(text) and isinstance(error, LookupError):
             raise StartError(f"--listen: {text!r}: systemd passed no such socket; is there a .socket unit?") from None
         raise StartError(f"--listen: {text!r} is not allowed ({error!r}); it takes {_TAKES}") from None
     return endpoint
+
+
+def is_kept_by_systemd(text: str) -> bool:
+    """Whether an endpoint's socket stays when the relay ends."""
+    return text.startswith("systemd:")
 
 
 def _tls_endpoint(reactor: Any, text: str) -> TLSEndpoint:

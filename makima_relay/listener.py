@@ -145,6 +145,7 @@ class Listener(Factory):
     :param longest_head: bytes that a daemon's head may have.
     :param most: connections of all kinds; beyond it new ones are closed at once.
     :ivar connections: all that are open.
+    :ivar accepted: how many came, ever.
     """
 
     noisy = False
@@ -167,6 +168,7 @@ class Listener(Factory):
         self.longest_head = longest_head
         self.most = most
         self.connections: set[Doorkeeper] = set()
+        self.accepted = 0
         self._ports: Sequence[Any] = ()
         self._is_resting = False
 
@@ -190,6 +192,7 @@ class Listener(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Doorkeeper | None:  # type: ignore[override]
         """Make the doorkeeper of one connection; with too many others, or strangers, there it is closed at once."""
+        self.accepted += 1
         pause = self.guard.accepted()
         if pause and not self._is_resting:
             self._rest(pause)

@@ -28,7 +28,9 @@ from makima_relay.endpoints import (
 )
 from makima_relay.engine import Engine
 from makima_relay.exits import end_well_on_signals, exit_with, stop
+from makima_relay.farewell import farewell
 from makima_relay.health import Health
+from makima_relay.hibernation import Hibernation, check_hibernation
 from makima_relay.housekeeping import Housekeeper
 from makima_relay.indexing import Indexer
 from makima_relay.limits.guard import Guard
@@ -74,6 +76,7 @@ class RelayService(Service):
     def __init__(
         self, settings: Settings, database: Database, reactor: Any, redact: Redactor, readiness: Readiness
     ) -> None:
+        check_hibernation(settings.hibernate_after, settings.listen)
         self._settings = settings
         self._readiness = readiness
         self._database = database
@@ -92,7 +95,7 @@ class RelayService(Service):
         self._engine: Engine | None = None
         self._upstream: Upstream | None = None
         self._streams: EventStreams | None = None
-        self._rounds: list[Rounds] = []
+        self._rounds: list[Rounds | Hibernation] = []
         self._reload: Reload | None = None
 
     # ------------------------------------------------------------------------------------------------- starting
@@ -144,6 +147,7 @@ class RelayService(Service):
             Housekeeper(self._store, self._clock, settings.task_retention, relay.connected_ids),
             Recollection(self._store, relay, self._clock),
             Indexer(self._store, self._clock),
+            Hibernation(settings.hibernate_after, engine, self._listener, self._clock, lambda: stop(self._reactor)),
         ]
         for rounds in self._rounds:
             rounds.start()
@@ -199,7 +203,9 @@ class RelayService(Service):
     def _warn(self) -> None:
         """Say what the operator had better know of files and connections."""
         url = self._settings.server_url
-        for line in (*cautions.clear_upstream(url, shown_url(url)), *cautions.writable_by_others(self._database.path)):
+        asleep = cautions.asleep(self._settings.hibernate_after, self._settings.listen)
+        database = cautions.writable_by_others(self._database.path)
+        for line in (*asleep, *cautions.clear_upstream(url, shown_url(url)), *database):
             _warn(line)
         if self._reload is not None:
             self._reload.warn_of_files()
@@ -268,7 +274,8 @@ class RelayService(Service):
     def _send_away(self, engine: Engine, daemons: DaemonFactory, upstream: Upstream) -> Any:
         yield engine.stopping()
         # The server goes last: it is told what became of the tasks until the end.
-        daemons.close_all("the relay stops")
+        settings = self._settings
+        daemons.close_all(farewell(len(daemons.open), settings.max_accepts, settings.daemon_grace))
         yield daemons.all_closed()
         yield upstream.connector.stop()
 

@@ -76,6 +76,7 @@ EXAMPLES: dict[str, tuple[Any, list[tuple[str, Any]]]] = {
     ),
     "redis-ca": (None, [("/a.pem", Path("/a.pem")), ("/b.pem", Path("/b.pem")), ("/c.pem", Path("/c.pem"))]),
     "cluster": ("default", [("a", "a"), ("B-2.x_", "B-2.x_"), ("z" * 64, "z" * 64)]),
+    "hibernate-after": (None, [("1", 1.0), ("0.25", 0.25), ("7e1", 70.0)]),
     "upstream-ca": (None, [("/a.pem", Path("/a.pem")), ("/b.pem", Path("/b.pem")), ("/c.pem", Path("/c.pem"))]),
 }
 _SECONDS = {

@@ -96,12 +96,13 @@ async def _look(
     offline: bool,
 ) -> None:
     from makima_relay.cli.check_files import check_database, check_modes, is_in_use, machine_id_of
-    from makima_relay.cli.check_ports import check_listening
+    from makima_relay.cli.check_ports import check_listening, check_waking
     from makima_relay.cli.check_server import check_server
 
     tell(check_modes(settings))
     tell(check_database(settings.database))
     runs = is_in_use(settings.database)
+    tell(check_waking(settings))
     for text in settings.listen:
         tell(await check_listening(reactor, around, text, runs=runs))
     if not offline:

@@ -19,11 +19,22 @@ from makima_relay.cli.findings import Finding, fail, ok, warn
 from makima_relay.cli.places import place_of_endpoint
 from makima_relay.cli.showing import shown
 from makima_relay.endpoints import StartError, TLSEndpoint, reason_not_to_listen, server_endpoint
+from makima_relay.hibernation import check_hibernation
+from makima_relay.settings import Settings
 from makima_relay.tls import TLSFilesError
 
 #: Days that a certificate had better be good for.
 _SOON: Final = 14
 _OTHER_PORT: Final = "end that program (ss -ltnp names it), or name another address by --listen"
+
+
+def check_waking(settings: Settings) -> list[Finding]:
+    """Whether a relay that hibernates, if it shall, would be started again."""
+    try:
+        check_hibernation(settings.hibernate_after, settings.listen)
+    except StartError as error:
+        return [fail("hibernation", str(error), "set up deploy/makima-relay.socket, or leave --hibernate-after out")]
+    return [warn("hibernation", line) for line in cautions.asleep(settings.hibernate_after, settings.listen)]
 
 
 async def check_listening(reactor: Any, around: Surroundings, text: str, *, runs: bool) -> list[Finding]:

@@ -71,6 +71,7 @@ class Settings:
     redis_ca: Path | None = None
     cluster: str = "default"
     peer_grace: float = 300.0
+    hibernate_after: float | None = None
     log_format: LogFormat = LogFormat.TEXT
     log_level: LeastLevel = LeastLevel.INFO
     secret_files: tuple[SecretFile, ...] = ()
@@ -212,6 +213,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("redis-ca", values.CERTIFICATES, None, "trusted for rediss:// instead of the system's"),
     Setting("cluster", values.CLUSTER_NAME, "default", "which of the clusters on that Redis"),
     Setting("peer-grace", values.SECONDS, "300", "that a relay of the cluster has to return"),
+    Setting("hibernate-after", values.SECONDS, None, "with nothing to do before a relay on systemd's socket exits"),
     Setting("log-format", values.LOG_FORMAT, "text", "what a line of the log is; syslog's stay text"),
     Setting("log-level", values.LOG_LEVEL, "info", "what is logged at least"),
 )

@@ -13,11 +13,12 @@ from treq.testing import StringStubbingResource, StubTreq
 from twisted.internet import reactor
 from twisted.internet.defer import fail
 from twisted.internet.error import ConnectionLost
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from makima_relay.cli.asking import Surroundings
-from makima_relay.cli.check_ports import check_listening
+from makima_relay.cli.check_ports import check_listening, check_waking
 from makima_relay.cli.findings import Verdict
+from makima_relay.settings import Settings
 from tests.processes.certificates import make_certificate
 
 
@@ -96,3 +97,20 @@ class ListeningTests(TestCase):
             (verdict, said), (port, _) = await self.look(text)
             self.assertEqual((verdict, port), (Verdict.WARN, Verdict.OK))
             self.assertIn(words, said)
+
+
+class WakingTests(SynchronousTestCase):
+    """Whether a relay that hibernates would be started again."""
+
+    def look(self, after: float | None, *listen: str) -> list[Verdict]:
+        """How it is with this setting and these endpoints."""
+        settings = Settings(server_url="ws://h", api_key="k", hibernate_after=after, listen=listen)
+        return [each.verdict for each in check_waking(settings)]
+
+    def test_it_takes_a_socket_of_systemds(self) -> None:
+        """Other endpoints besides are warned of; without hibernation there is nothing to say."""
+        kept, other = "systemd:domain=INET:name=makima-relay", "tcp:8787"
+        self.assertEqual(self.look(None, other), [])
+        self.assertEqual(self.look(60.0, kept), [])
+        self.assertEqual(self.look(60.0, kept, other), [Verdict.WARN])
+        self.assertEqual(self.look(60.0, other), [Verdict.FAIL])

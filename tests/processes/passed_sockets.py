@@ -1,0 +1,43 @@
+"""Starts relays on sockets that are open before them, as systemd does."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+from tests.processes.harness import TWISTD, RelayProcess
+from tests.processes.test_relay import ProcessTestCase
+
+_ISOLATED = (sys.executable, "-IS", "-c")
+#: Becomes a program that has the descriptors of its first argument from 3 on, as systemd passes them.
+_PASS_SOCKETS = """
+import fcntl, os, sys
+copies = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 100) for number in sys.argv[1].split(",")]
+for place, copy in enumerate(copies, 3):
+    os.dup2(copy, place)
+    os.close(copy)
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.environ["LISTEN_FDS"] = str(len(copies))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class SocketTestCase(ProcessTestCase):
+    """Has sockets, and starts relays on them."""
+
+    def socket(self, host: str) -> socket.socket:
+        """Listen."""
+        made = socket.create_server((host, 0), backlog=16)
+        self.addCleanup(made.close)
+        return made
+
+    def start_with(self, name: str, sockets: dict[str, socket.socket], **environment: str) -> RelayProcess:
+        """Start a relay that is passed sockets, and is to take one of them."""
+        numbers = [each.fileno() for each in sockets.values()]
+        return self.start(
+            f"--listen=systemd:domain=INET:name={name}",
+            twistd=(*_ISOLATED, _PASS_SOCKETS, ",".join(map(str, numbers)), *TWISTD),
+            files=numbers,
+            LISTEN_FDNAMES=":".join(sockets),
+            **environment,
+        )
