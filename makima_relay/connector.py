@@ -239,7 +239,7 @@ class Connector:
                 self._stopped.callback(None)
         elif self.state is ConnectorState.LIVE:
             self._user.disconnected(reason)
-            self._wait()
+            self._wait(self._options.asked_back(reason))
         else:
             self._fail(self._complaint or reason)
 
@@ -261,12 +261,13 @@ class Connector:
         else:
             self._user.attempt_failed(reason, self.attempt, self._wait())
 
-    def _wait(self) -> float:
+    def _wait(self, asked: float | None = None) -> float:
         """Wait before the next attempt.
 
+        :param asked: how long the server asked for, in seconds.
         :return: how long, in seconds.
         """
-        delay = self._options.backoff.delay(self._waits)
+        delay = self._options.backoff.delay(self._waits) if asked is None else asked
         self._waits += 1
         self.state = ConnectorState.WAITING
         self.next_attempt_at = self._clock.wall() + delay

@@ -40,6 +40,7 @@ class ConnectorOptions:
     :ivar auth_timeout: for connecting, and then for the server's answer.
     :ivar most_attempts: failed attempts in a row before giving up; 0 for never.
     :ivar keepalive: between pings, and for a pong.
+    :ivar asked_back: when to connect again after a live connection that ended for a reason, if the server has asked.
     """
 
     url: str = attrs.field(repr=shown_url)
@@ -52,3 +53,4 @@ class ConnectorOptions:
     max_message_size: int = 16 << 20
     compression: bool = False
     fast_frames: bool = True
+    asked_back: Callable[[str], float | None] = lambda reason: None

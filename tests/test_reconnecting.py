@@ -193,6 +193,27 @@ class ReconnectTests(ConnectorTestCase):
         self.assert_connects_anew()
 
 
+class AskedBackTests(ConnectorTestCase):
+    """The server has said when to come back."""
+
+    def test_a_live_connection_that_ended_so_waits_as_long_as_was_asked(self) -> None:
+        """Once: if the server is not there then, the usual waits follow."""
+        self.make(asked_back=lambda reason: 7.0 if reason == "closed with 1001 (later)" else None)
+        peer = self.go_live()
+        peer.send_close(1001, b"later")
+        peer.lose()
+        self.assert_waits(7)
+        self.endpoint.attempts[-1].refuse()
+        self.assert_waits(2)
+
+    def test_without_that_it_waits_as_usual(self) -> None:
+        """Whatever the reason is."""
+        peer = self.go_live()
+        peer.send_close(1001, b"come back within 7 s")
+        peer.lose()
+        self.assert_waits(1)
+
+
 class RefusalTests(ConnectorTestCase):
     """The server has said error instead of authenticated."""
 

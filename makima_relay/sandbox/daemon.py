@@ -23,6 +23,7 @@ from makima_relay.core.journal import printable
 from makima_relay.core.members import InvalidMessageError
 from makima_relay.core.messages import Command, ServerError, Spawn
 from makima_relay.core.spelling import WireCase
+from makima_relay.farewell import moment_to_return
 from makima_relay.sandbox.outbound import Outbound
 from makima_relay.sandbox.reports import refusal
 from makima_relay.sandbox.run import Run, Starter
@@ -85,6 +86,7 @@ class SandboxDaemon:
             hello=_COMPOSER.authenticate(options.key, options.name, options.name, options.slots),
             backoff=options.backoff,
             most_attempts=0,
+            asked_back=moment_to_return,
         )
         self._connector = Connector(self, endpoint, connection, clock)
 

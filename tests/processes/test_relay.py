@@ -263,6 +263,7 @@ class OperatorTests(ProcessTestCase):
             worker.recv(PATIENCE)
         assert caught.exception.rcvd is not None
         self.assertEqual(caught.exception.rcvd.code, 1001)
+        self.assertEqual(caught.exception.rcvd.reason, "the relay stops, come back within 1 s")
 
     def test_relay_tac_is_set_up_by_the_environment(self) -> None:
         """``twistd -y relay.tac`` runs the same relay."""
