@@ -68,6 +68,11 @@ class Metrics:
             return openmetrics.generate_latest(registry), f"{OPENMETRICS}; version=1.0.0; charset=utf-8"
         return generate_latest(registry), f"{TEXT}; version=0.0.4; charset=utf-8"
 
+    def total_reports(self) -> int:
+        """What the daemons reported since the start: all but that they are alive."""
+        counts = self.reports.counts()
+        return sum(counts.values()) - counts["heartbeat"]
+
     def _collect(self, stored: Mapping[TaskStatus, int]) -> Iterator[Metric]:
         yield from self._messages()
         yield from self._tasks(stored)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: More than fit on a screen.
 _MOST_TASKS = 100
+#: The statuses of tasks that are not over, those that say most first.
+_UNFINISHED = ("running", "orphaned", "dispatched", "pending")
 
 
 @click.command()
@@ -54,9 +56,22 @@ async def _look(relay: RelayClient, before: View) -> View:
     """Ask for all that is on the screen."""
     status = await relay.get("/status")
     daemons = (await relay.get("/daemons"))["daemons"]
-    tasks = (await relay.get("/tasks", limit=_MOST_TASKS))["tasks"]
+    tasks = await _tasks(relay, status["activeTasks"] + status["pendingTasks"])
     logs = (await relay.get("/logs", limit=20))["logs"]
     return before.followed_by(status, daemons, tasks, logs)
+
+
+async def _tasks(relay: RelayClient, unfinished: int) -> list[Any]:
+    """The newest tasks; and if some that are not over are older than those, these first.
+
+    :param unfinished: how many tasks are not over.
+    """
+    newest: list[Any] = (await relay.get("/tasks", limit=_MOST_TASKS))["tasks"]
+    over = [each for each in newest if each["status"] not in _UNFINISHED]
+    if len(newest) - len(over) >= min(unfinished, _MOST_TASKS):
+        return newest
+    answers = [await relay.get("/tasks", status=status, limit=_MOST_TASKS) for status in _UNFINISHED]
+    return [task for answer in answers for task in answer["tasks"]] + over
 
 
 async def _look_again(relay: RelayClient, before: View) -> View:

@@ -29,6 +29,7 @@ class View:
 
     :ivar at: when.
     :ivar finished_a_second: how many tasks finished a second, between the last two looks.
+    :ivar reports_a_second: how many reports came then.
     :ivar trouble: why the relay cannot be asked, if so.
     """
 
@@ -38,6 +39,7 @@ class View:
     tasks: Sequence[Any] = ()
     logs: Sequence[Any] = ()
     finished_a_second: float = 0.0
+    reports_a_second: float = 0.0
     trouble: str | None = None
 
     def followed_by(
@@ -50,11 +52,22 @@ class View:
     ) -> View:
         """What is seen now."""
         at = at or datetime.now(UTC)
-        speed = 0.0
-        if self.at is not None and at > self.at:
-            more = status["totalTasksProcessed"] - self.status["totalTasksProcessed"]
-            speed = max(0.0, more / (at - self.at).total_seconds())
-        return View(at, status, daemons, tasks, logs, speed)
+        return View(
+            at,
+            status,
+            daemons,
+            tasks,
+            logs,
+            self._speed(status, "totalTasksProcessed", at),
+            self._speed(status, "totalReports", at),
+        )
+
+    def _speed(self, status: Any, member: str, at: datetime) -> float:
+        """How much a count has grown a second; one that a relay of an older version does not tell stays where it is."""
+        if self.at is None or at <= self.at:
+            return 0.0
+        more = status.get(member, 0) - self.status.get(member, 0)
+        return max(0.0, float(more) / (at - self.at).total_seconds())
 
     def without_relay(self, trouble: str) -> View:
         """The same, since the relay does not answer."""
@@ -72,6 +85,7 @@ def draw(view: View, width: int, height: int) -> RenderableType:
     logs = min(len(view.logs), max(1, room // 4))
     daemons = min(len(view.daemons), max(1, (room - logs) // 2))
     tasks = max(0, room - logs - daemons)
+    now = view.at or datetime.now(UTC)
     parts: list[RenderableType] = [
         *head,
         Text(""),
@@ -79,7 +93,7 @@ def draw(view: View, width: int, height: int) -> RenderableType:
         Text(""),
         _tasks(view.tasks, tasks, width),
         Text(""),
-        *(_line(log_cells(entry)) for entry in view.logs[:logs]),
+        *(_event(entry, now) for entry in view.logs[:logs]),
     ]
     return Group(*parts)
 
@@ -91,6 +105,11 @@ def _line(cells: Sequence[Text]) -> Text:
     return line
 
 
+def _event(entry: Any, now: datetime) -> Text:
+    """An event in one line, of which the end may be cut off: how long ago leaves most room."""
+    return _line([Text(f"{ago(entry['timestamp'], now):<10}", "dim"), *log_cells(entry)[1:]])
+
+
 def _head(view: View) -> list[Text]:
     status, now = view.status, view.at or datetime.now(UTC)
     held = status["upstream"].get("outboxBytes") or {"memory": 0, "disk": 0}
@@ -99,7 +118,7 @@ def _head(view: View) -> list[Text]:
     title = shown(status["agentName"], "bold")
     title.append(f" {status['version']}, up for {duration(status['uptimeSeconds'])}", "")
     lines = [
-        _line([title]),
+        _line([title, Text("q quits", "dim")]),
         _line([Text("server "), server_line(status, now)]),
         _line(
             [
@@ -112,6 +131,7 @@ def _head(view: View) -> list[Text]:
             [
                 Text(f"daemons {status['connectedDaemons']} connected"),
                 Text(f"{used} of {slots} slots used"),
+                Text(f"{view.reports_a_second:.1f} reports a second"),
                 Text(f"outbox {status['upstream']['outbox']} reports, {size(held['memory'] + held['disk'])}"),
             ]
         ),

@@ -88,7 +88,8 @@ class Api(KeyRoutes, MetricsRoute, OpenApiRoute, SigningIn, DashboardFiles, Even
 
     def _status(self) -> bodies.Status:
         uptime = self.clock.monotonic() - self._started_at
-        return shapes.status(self.engine.relay, self.upstream, self.agent_name, uptime)
+        reports = self.metrics.total_reports()
+        return shapes.status(self.engine.relay, self.upstream, self.agent_name, reports, uptime)
 
     @route("GET", "/", answers={200: (bodies.Status, Media("text/html")), 304: None})
     def root(self, request: IRequest) -> bytes:

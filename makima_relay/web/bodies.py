@@ -57,6 +57,7 @@ class Status(Body, frozen=True):
     active_tasks: Count
     pending_tasks: Count
     total_tasks_processed: Count
+    total_reports: Count
     version: str
     uptime_seconds: float
     upstream: UpstreamStatus

@@ -34,6 +34,7 @@ EXAMPLES: Final[dict[type[bodies.Body], dict[str, Any]]] = {
         "activeTasks": 3,
         "pendingTasks": 0,
         "totalTasksProcessed": 142,
+        "totalReports": 20417,
         "version": "0.1.0",
         "uptimeSeconds": 86400.5,
         "upstream": {

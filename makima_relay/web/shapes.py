@@ -26,9 +26,10 @@ _STATUS_WORDS: Final[dict[ConnectorState, Literal["disconnected", "ok"]]] = {
 }
 
 
-def status(relay: Relay, upstream: Upstream, agent_name: str, uptime: float) -> bodies.Status:
+def status(relay: Relay, upstream: Upstream, agent_name: str, reports: int, uptime: float) -> bodies.Status:
     """The answer of ``/status``.
 
+    :param reports: how many there were since the start.
     :param uptime: seconds since the start.
     """
     connection = server(relay, upstream)
@@ -42,6 +43,7 @@ def status(relay: Relay, upstream: Upstream, agent_name: str, uptime: float) -> 
         active_tasks=len(relay.active_tasks()),
         pending_tasks=relay.pending_tasks,
         total_tasks_processed=relay.total_finished,
+        total_reports=reports,
         version=__version__,
         uptime_seconds=round(uptime, 3),
         upstream=connection.upstream,

@@ -8,7 +8,7 @@ import re
 from playwright.sync_api import expect
 
 from tests.browser.case import BrowserTestCase, answer
-from tests.processes.harness import PATIENCE, say
+from tests.processes.harness import PATIENCE, daemon, say
 
 
 class TaskTests(BrowserTestCase):
@@ -34,6 +34,19 @@ class TaskTests(BrowserTestCase):
         self.see(page.locator("#output"), "hello")
         page.go_back()
         self.see(row, "failed")
+
+    def test_why_a_task_waits_is_told_anew_when_it_changes(self) -> None:
+        """In the table and on its own page, although no event says so."""
+        say(self.stage.link, type="spawnTask", taskId="waits", taskName="waiting task")
+        page = self.page()
+        row = self.row(page, "#tasks", "waiting task")
+        self.see(row, "no daemon connected")
+        with daemon(self.stage.port, "without-slots", 0):
+            self.see(row, "no free slot")
+            row.get_by_role("link").click()
+            self.see(page.locator("#task-trouble"), "no free slot")
+        self.see(page.locator("#task-trouble"), "no daemon connected")
+        say(self.stage.link, type="cancelTask", taskId="waits")
 
     def test_tasks_are_found_and_leafed_through(self) -> None:
         """By what the address says too, so that it can be passed on."""
@@ -87,6 +100,25 @@ class TaskTests(BrowserTestCase):
         page.get_by_role("button", name="Cancel the task").click()
         self.see(page.get_by_role("alert").last, "nothing to cancel")
         say(self.stage.link, type="cancelTask", taskId="quick")
+
+
+class ThroughputTests(BrowserTestCase):
+    """The charts."""
+
+    def test_finished_tasks_and_reports_are_drawn_as_they_come(self) -> None:
+        """With what they come to in words, for who cannot see them."""
+        worker = self.daemon("reporter")
+        page = self.page()
+        self.see(page.locator("#tasks-title"), "Tasks")
+        chart = page.locator("#reports svg")
+        expect(chart).to_have_attribute("aria-label", re.compile("^At most 0 reports"))
+        for number in range(20):
+            say(worker, type="taskOutput", taskId="drawn", output=str(number))
+        say(worker, type="taskComplete", taskId="drawn", success=True)
+        expect(chart).to_have_attribute("aria-label", re.compile(r"^At most [\d.]+[1-9] reports|^At most [1-9]"))
+        expect(chart.locator("rect").first).to_be_attached()
+        expect(page.locator("#throughput svg rect").first).to_be_attached()
+        self.see(page.locator("#reports-now"), re.compile(r"now \d"))
 
 
 class FleetTests(BrowserTestCase):

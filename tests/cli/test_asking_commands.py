@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -240,6 +241,27 @@ class AskingCommandTests(CommandTestCase):
         away = draw(view.without_relay("nobody answers"), 100, 40)
         lines = console.render_lines(away, pad=False)
         self.assertIn("nobody answers; trying again", ["".join(part.text for part in line) for line in lines])
+
+    def test_top_shows_what_is_at_work_however_old_it_is(self) -> None:
+        """More tasks than it asks for have come and gone since."""
+        daemon = self.join("build-7")
+        self.spawn("old", name="the old one")
+        for number in range(101):
+            self.spawn(f"t{number}")
+            daemon.send("taskComplete", taskId=f"t{number}", success=True)
+        output = self.run_command("top", FORCE_COLOR="1", TERM="xterm", COLUMNS="100", LINES="30").output
+        self.assertIn("the old one", output)
+
+    def test_top_tells_how_fast_it_goes(self) -> None:
+        """Between two looks; a relay that was started again in between has no less than nothing to tell."""
+        at = datetime(2024, 12, 15, 10, 30, tzinfo=UTC)
+        status = self.get("/status")
+        views = [View()]
+        for seconds, finished, reports in ((0, 10, 100), (2, 12, 150), (4, 12, 0)):
+            now = {**status, "totalTasksProcessed": finished, "totalReports": reports}
+            views.append(views[-1].followed_by(now, (), (), (), at + timedelta(seconds=seconds)))
+        speeds = [(view.finished_a_second, view.reports_a_second) for view in views[1:]]
+        self.assertEqual(speeds, [(0, 0), (1, 25), (0, 0)])
 
     def test_top_needs_a_terminal(self) -> None:
         """Elsewhere it would be of no use."""

@@ -37,6 +37,7 @@ class StatusTests(ApiTestCase):
                 "activeTasks": 0,
                 "pendingTasks": 0,
                 "totalTasksProcessed": 0,
+                "totalReports": 0,
                 "version": __version__,
                 "uptimeSeconds": 12.3,
                 "upstream": {
@@ -65,6 +66,16 @@ class StatusTests(ApiTestCase):
         members = ("connectedDaemons", "activeTasks", "pendingTasks", "totalTasksProcessed")
         self.assertEqual([status[member] for member in members], [1, 3, 0, 1])
         self.assertEqual(status["upstream"]["outbox"], 1)
+
+    def test_it_counts_what_daemons_report(self) -> None:
+        """But not that they are alive; a relay that was started again begins anew."""
+        daemon = self.join()
+        daemon.send("taskOutput", taskId="t1", output="x")
+        daemon.send("heartbeat")
+        daemon.send("taskComplete", taskId="t1", success=True)
+        self.assertEqual(self.get("/status")["totalReports"], 2)
+        self.restart()
+        self.assertEqual(self.get("/status")["totalReports"], 0)
 
     def test_it_follows_the_connection_to_the_server(self) -> None:
         """Connecting until it is authenticated, disconnected when the relay gave up."""

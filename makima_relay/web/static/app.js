@@ -259,6 +259,8 @@ live.addEventListener("task", ({ detail }) => {
 });
 live.addEventListener("daemon", ({ detail }) => {
   fleet.heard(detail);
+  tasks.heardOfDaemon();
+  task.heardOfDaemon();
   for (const each of ["status", "keys"]) resources[each].touch();
 });
 live.addEventListener("upstream", ({ detail }) => {

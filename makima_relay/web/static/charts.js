@@ -1,15 +1,15 @@
 // What happened in the last minutes, as the answers of /status say, and its drawing.
 
-import { number } from "/static/format.js";
+import { number, rate } from "/static/format.js";
 import { h, soon, svg } from "/static/dom.js";
 
 const STEP = 5_000;
 const STEPS = 60;
 /** More time than this between two answers, in ms, and nobody knows when what happened happened. */
 const GAP = 20_000;
-const STORED = "makima-relay history";
+const STORED = "makima-relay history 2";
 
-/** Steps of 5 s: tasks that finished in each, and the most that were pending and active. */
+/** Steps of 5 s: tasks that finished and reports that came in each, and the most tasks that were pending and active. */
 export class History {
   constructor() {
     this.steps = new Map();
@@ -21,13 +21,17 @@ export class History {
   /** Takes an answer of /status, at a time in ms. */
   add(status, at) {
     const number_ = Math.floor(at / STEP);
-    const step = this.steps.get(number_) ?? { finished: 0, pending: 0, active: 0 };
+    const step = this.steps.get(number_) ?? { finished: 0, reports: 0, pending: 0, active: 0 };
     step.pending = Math.max(step.pending, status.pendingTasks);
     step.active = Math.max(step.active, status.activeTasks);
     const before = this.before;
-    const more = before === null ? 0 : status.totalTasksProcessed - before.total;
-    if (more > 0 && at - before.at <= GAP) step.finished += more;
-    this.before = { at, total: status.totalTasksProcessed };
+    const { totalTasksProcessed: finished, totalReports: reports } = status;
+    if (before !== null && at - before.at <= GAP) {
+      // A relay that was started again counts reports from 0.
+      step.finished += Math.max(0, finished - before.finished);
+      step.reports += reports < before.reports ? reports : reports - before.reports;
+    }
+    this.before = { at, finished, reports };
     this.steps.set(number_, step);
     for (const old of this.steps.keys()) if (old <= number_ - STEPS) this.steps.delete(old);
   }
@@ -110,20 +114,38 @@ const scale = (value, most) => ((HEIGHT - BOTTOM - TOP) * value) / most;
 const sum = (values) => values.reduce((one, other) => one + other, 0);
 const known = (steps, member) => steps.filter((step) => step !== null).map((step) => step[member]);
 
+/** A bar for each step that has a value, with what a pointer is told of it. */
+function bars(values, width, most, about) {
+  const slot = width / STEPS;
+  return values.map((value, place) => {
+    if (!value) return [];
+    const height = Math.max(2, scale(value, most));
+    const where = { x: place * slot + slot * 0.12, width: slot * 0.76, y: HEIGHT - BOTTOM - height, height, rx: 1 };
+    return svg("rect", { ...where, class: "bar-mark" }, svg("title", {}, about(value)));
+  });
+}
+
 /** Bars: the tasks that finished in each step. */
 export function throughput(steps, width) {
   const finished = known(steps, "finished");
   const most = roundUp(Math.max(1, ...finished));
-  const slot = width / STEPS;
-  const bars = steps.map((step, place) => {
-    if (!step?.finished) return [];
-    const height = Math.max(2, scale(step.finished, most));
-    const where = { x: place * slot + slot * 0.12, width: slot * 0.76, y: HEIGHT - BOTTOM - height, height, rx: 1 };
-    return svg("rect", { ...where, class: "bar-mark" }, svg("title", {}, `${number(step.finished)} in 5 s`));
-  });
   const label = `${number(sum(finished))} tasks finished in the last 5 minutes, at most ${number(Math.max(0, ...finished))} in 5 seconds`;
-  return frame(width, most, label, bars);
+  const marks = bars(steps.map((step) => step?.finished), width, most, (value) => `${number(value)} in 5 s`);
+  return frame(width, most, label, marks);
 }
+
+const rateOf = (step) => step && (step.reports * 1000) / STEP;
+
+/** Bars: the reports that came a second, in each step. */
+export function reports(steps, width) {
+  const rates = steps.map(rateOf);
+  const highest = Math.max(0, ...rates);
+  const most = roundUp(Math.max(1, highest));
+  return frame(width, most, `At most ${rate(highest)} reports came in a second in the last 5 minutes`, bars(rates, width, most, (value) => `${rate(value)} a second`));
+}
+
+/** How many reports came a second in the last step that is over; null where nobody looked. */
+export const reportsNow = (steps) => rateOf(steps.at(-2));
 
 function line(steps, member, width, most, className) {
   const slot = width / (STEPS - 1);

@@ -6,6 +6,8 @@ const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", h
 const FULL = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "long" });
 
 export const number = (value) => NUMBER.format(value);
+/** So many in a second; with a fraction where that says something. */
+export const rate = (value) => NUMBER.format(value < 10 ? Math.round(value * 10) / 10 : Math.round(value));
 export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
 export const millis = (at) => (at ? Date.parse(at) : null);
 export const fullTime = (at) => (at ? FULL.format(new Date(at)) : "");

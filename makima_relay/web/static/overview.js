@@ -1,9 +1,9 @@
 // The top of the overview: the connection to the server, totals, and the last minutes.
 
-import { Chart, finishedIn, History, legend, queue, throughput } from "/static/charts.js";
+import { Chart, finishedIn, History, legend, queue, reports, reportsNow, throughput } from "/static/charts.js";
 import { confirm, toast } from "/static/dialogs.js";
 import { byId, h, setText, show } from "/static/dom.js";
-import { ago, bytes, coarse, millis, number, plural } from "/static/format.js";
+import { ago, bytes, coarse, millis, number, plural, rate } from "/static/format.js";
 import { badge } from "/static/marks.js";
 import { ask, now } from "/static/relay.js";
 
@@ -16,6 +16,8 @@ const WORDS = {
   gave_up: ["gave_up", "Gave up"],
   stopped: ["stopped", "Stopping"],
 };
+
+const DRAWINGS = { throughput, reports, queue };
 
 /** The connection to the server in a word, for the header. */
 export function upstreamBadge(status) {
@@ -33,7 +35,7 @@ export class Overview {
   constructor(resources) {
     this.resources = resources;
     this.history = new History();
-    this.charts = [new Chart(byId("throughput"), throughput), new Chart(byId("queue"), queue)];
+    this.charts = ["throughput", "reports", "queue"].map((id) => new Chart(byId(id), DRAWINGS[id]));
     byId("queue-legend").append(...legend());
     this.tiles = {
       daemons: tile("Daemons"),
@@ -61,6 +63,8 @@ export class Overview {
     for (const chart of this.charts) chart.set(steps);
     const finished = finishedIn(steps);
     setText(byId("throughput-sum"), `${number(finished)} in 5 min`);
+    const now_ = reportsNow(steps);
+    setText(byId("reports-now"), now_ === null ? "" : `now ${rate(now_)}`);
   }
 
   /** What changes each second without news. */
@@ -91,7 +95,7 @@ export class Overview {
     setText(active.value, number(status.activeTasks));
     setText(active.note, "with a daemon");
     setText(pending.value, number(status.pendingTasks));
-    setText(pending.note, status.pendingTasks ? "waiting for a slot" : "nothing waits");
+    setText(pending.note, status.pendingTasks ? waitingFor(status, fleet) : "nothing waits");
     setText(finished.value, number(status.totalTasksProcessed));
     setText(finished.note, "since the first start");
     setText(outbox.value, number(reports));
@@ -118,6 +122,11 @@ export class Overview {
       },
     });
   }
+}
+
+function waitingFor({ connectedDaemons }, fleet) {
+  if (!connectedDaemons) return "waiting for a daemon";
+  return fleet.length && !fleet.some(takesWork) ? "all daemons draining or silent" : "waiting for a slot";
 }
 
 export const takesWork = (daemon) => daemon.healthy && !daemon.draining;

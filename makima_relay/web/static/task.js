@@ -195,6 +195,11 @@ export class TaskPage {
     this.changed();
   }
 
+  /** A daemon has changed, and why the task waits may have with it. */
+  heardOfDaemon() {
+    if (this.resource.data?.status === "pending") this.resource.touch();
+  }
+
   render() {
     if (this.taskId === null) return;
     // What is told comes after what was kept, and may be some of it.

@@ -109,8 +109,13 @@ export class Tasks {
   heard(task) {
     const tasks = this.resource.data?.tasks;
     const place = tasks?.findIndex((each) => each.taskId === task?.taskId) ?? -1;
-    if (place >= 0) tasks[place] = { ...task, pendingReason: task.pendingReason ?? tasks[place].pendingReason };
+    if (place >= 0) tasks[place] = task;
     this.resource.touch();
+  }
+
+  /** A daemon has changed, and why tasks wait may have with it: of that no event tells, however many tasks wait. */
+  heardOfDaemon() {
+    if (this.resource.data?.tasks.some((each) => each.status === "pending")) this.resource.touch();
   }
 
   render() {
