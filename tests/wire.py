@@ -34,6 +34,15 @@ class MemoryTransport(StringTransport):
         self._protocol = protocol
         self._unread: list[bytes] = []
         self.lost = False
+        self.socket_options: dict[tuple[int, int], int] = {}
+
+    def getHandle(self) -> Any:
+        """What stands for the system's socket."""
+        return self
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        """Remember an option of the socket."""
+        self.socket_options[level, option] = value
 
     #: As Twisted's own transports have them: what was written and not taken yet.
     offset = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any, Final, cast
 from urllib.parse import quote, unquote_to_bytes
 
@@ -24,6 +25,8 @@ MOST_PIPELINED = 8
 _IDLE_TIMEOUT = 60
 #: Bytes that may wait in the transport of an answer that goes on and on, before its reader counts as slow.
 _BUFFER: Final = 64 << 10
+#: Bytes of it that the system is to hold besides; by itself it takes megabytes for each who does not read.
+_SYSTEM_BUFFER: Final = 128 << 10
 #: What every answer says: take it for nothing else, show it in no page of others, load and run nothing in it, tell
 #: nobody where a link was. A page that is more than data has a policy of its own.
 _HEADERS: Final = (
@@ -134,7 +137,9 @@ def settle_down(request: Any) -> None:
     """Let an operator's request keep its connection for itself: it is no stranger's, and ends with the answer."""
     channel = request.channel
     channel.persistent = False
-    socket_of(channel.transport).bufferSize = _BUFFER
+    inner = socket_of(channel.transport)
+    inner.bufferSize = _BUFFER
+    inner.getHandle().setsockopt(SOL_SOCKET, SO_SNDBUF, _SYSTEM_BUFFER)
     request.setHeader(b"connection", b"close")
     if isinstance(channel, BoundedChannel) and channel.stranger is not None:
         channel.stranger.known()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from socket import SO_SNDBUF, SOL_SOCKET
+
 from makima_relay.announcements import MOST_EVENTS, Event
 from makima_relay.core.fleet import daemon_id_of
 from makima_relay.core.rejections import Rejection
@@ -256,6 +258,12 @@ class BurstTests(EventsTestCase):
         slow.transport.producer.resumeProducing()
         self.wait(0.0)
         self.assertEqual(self.details(slow), ["one"])
+
+    def test_little_is_held_for_a_slow_reader(self) -> None:
+        """Neither here nor by the system, which would take megabytes before it is known to be slow."""
+        reader = self.read()
+        held = reader.transport.bufferSize + reader.transport.socket_options[SOL_SOCKET, SO_SNDBUF]
+        self.assertLessEqual(held, 256 << 10)
 
     def test_a_reader_that_takes_nothing_is_dropped(self) -> None:
         """The others are not."""
