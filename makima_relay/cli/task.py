@@ -175,6 +175,8 @@ class TaskFollowing:
         if not isinstance(data, dict) or data.get("taskId", self._task_id) != self._task_id:
             return True
         if event.kind == "output":
+            if data.get("missed"):
+                click.echo("makima-relay: some output came too fast to be kept", err=True)
             self._came(_report(data))
         return self._saw(data) if event.kind == "task" else True
 

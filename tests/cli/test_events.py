@@ -208,6 +208,18 @@ class StreamTests(CommandTestCase):
         self.assertEqual(lines, ["a", r"b\x1b[2J    c", "same", "same", "same", "same"])
         self.assertEqual(self.relay.asked[0][1], {b"output": [b"t1"]})
 
+    def test_whoever_misses_output_is_told(self) -> None:
+        """Once for each gap, and not among the output."""
+
+        def gap() -> None:
+            self.relay.send("output", 1, {"taskId": "t1", "missed": True, **report(7, "seven")})
+            self.relay.send("output", 2, {"taskId": "t1", **report(8, "eight")})
+
+        self.meanwhile = [gap, lambda: self.relay.send("task", 9, task("completed"))]
+        result = self.run_command("task", "t1", "--output", "--follow")
+        self.assertEqual(result.stdout.splitlines(), ["seven", "eight"])
+        self.assertEqual(result.stderr, "makima-relay: some output came too fast to be kept\n")
+
     @staticmethod
     def without_text() -> list[dict[str, Any]]:
         """Reports that say nothing of what a task printed."""
