@@ -27,6 +27,8 @@ _COLUMNS = (
     Column("OLDER KEYS UNTIL", room=100),
 )
 
+_NOBODY = "no key is left, so no daemon can join until you add one"
+
 
 @click.group(invoke_without_command=True)
 @click.pass_context
@@ -105,7 +107,7 @@ def revoke(ring: Ring, name: str, as_json: bool) -> None:
         # The relay answers nothing.
         screen.json({"name": name, "revoked": True})
     else:
-        screen.line(f"{name} is revoked")
+        screen.line(f"{name} is revoked" + ("" if ring.all()["keys"] else f"; {_NOBODY}"))
 
 
 @keys.command("list")

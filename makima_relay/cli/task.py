@@ -134,9 +134,18 @@ class TaskFollowing:
         if follow:
             query = {"output": self._task_id} if self._output else {}
             await Stream(self._relay, self._took, self._look, query).follow()
+            if self._output:
+                self._tell_end(self._task)
             return _ENDS[self._task["status"]]
         await self._look()
         return ExitStatus.OK
+
+    def _tell_end(self, task: Any) -> None:
+        """Say that what was printed is not all that there should be."""
+        if task["status"] != "completed":
+            became = "has failed" if task["status"] == "failed" else "was cancelled"
+            why = f": {shown(task['error'])}" if task["error"] else ""
+            click.echo(f"makima-relay: the task {became}{why}", err=True)
 
     async def _look(self) -> bool:
         # The task first: when it has finished, all of its output is there.

@@ -191,7 +191,7 @@ class AskingCommandTests(CommandTestCase):
         daemon = self.join("build-7")
         self.spawn("done", "failed")
         daemon.send("taskComplete", taskId="done", success=True)
-        daemon.send("taskComplete", taskId="failed", success=False)
+        daemon.send("taskComplete", taskId="failed", success=False, error="no paper")
         self.run_well("drain", "build-7")
         self.spawn("cancelled")
         self.server.send("cancelTask", taskId="cancelled")
@@ -202,6 +202,8 @@ class AskingCommandTests(CommandTestCase):
         }
         wanted = {"done": 0, "failed": ExitStatus.TASK_FAILED, "cancelled": ExitStatus.TASK_CANCELLED}
         self.assertEqual(ends, {each: wanted[each[0]] for each in ends})
+        told = self.run_command("task", "failed", "--output", "--follow").stderr
+        self.assertEqual(told.splitlines()[-1], "makima-relay: the task has failed: no paper")
         for task_id in wanted:
             self.run_well("task", task_id)
             self.run_well("task", task_id, "--output")
@@ -220,7 +222,9 @@ class AskingCommandTests(CommandTestCase):
         self.assertNotEqual(self.run_json("keys", "rotate", "build-7")["key"], key)
         self.assertEqual(self.run_json("keys", "list"), self.get("/keys"))
         self.assert_fails(self.run_command("keys", "add", "build-7"), ExitStatus.REFUSED, "the name build-7 is in use")
+        self.run_well("keys", "add", "gpu-2")
         self.assertEqual(self.run_well("keys", "revoke", "build-7"), "build-7 is revoked\n")
+        self.assertIn("no daemon can join", self.run_well("keys", "revoke", "gpu-2"))
         self.assert_fails(self.run_command("keys", "revoke", "build-7"), ExitStatus.REFUSED, "no key named build-7")
 
     def test_top_draws_no_more_than_fits(self) -> None:

@@ -156,7 +156,9 @@ function line(steps, member, width, most, className) {
       pen = "M";
       return;
     }
-    path += `${pen}${(place * slot).toFixed(1)} ${(HEIGHT - BOTTOM - scale(step[member], most)).toFixed(1)}`;
+    const point = `${(place * slot).toFixed(1)} ${(HEIGHT - BOTTOM - scale(step[member], most)).toFixed(1)}`;
+    // The first of a line, or the only one, is a dot: otherwise nothing would be seen of it.
+    path += pen === "M" ? `M${point}h0` : `L${point}`;
     pen = "L";
   });
   return path ? svg("path", { d: path, class: className }) : [];

@@ -68,8 +68,11 @@ export class Log {
   }
 }
 
-/** Which daemon it is about, if it is about one. */
-const whose = ({ hostname }) => (hostname ? [h("span", { class: "name" }, hostname), " · "] : []);
+/** Which daemon it is about; where nobody knows that, from where it came. */
+function whose({ hostname, address }) {
+  const who = hostname ?? address?.replace(/:\d+$/, "");
+  return who ? [h("span", { class: "name" }, who), " · "] : [];
+}
 
 function fields(entry) {
   const given = Object.entries(entry).filter(([name, value]) => !SHOWN_OTHERWISE.has(name) && value !== null);

@@ -152,6 +152,7 @@ export class Tasks {
     const place = h("span", {});
     cells[0].append(name, id, note);
     cells[2].append(place);
+    cells[2].classList.add("place");
     for (const each of [3, 4]) cells[each].classList.add("figures");
     const row = { node: h("tr", { role: "row" }, cells), task: null };
     button.addEventListener("click", () => cancel(row.task, () => this.resource.hurry()));
