@@ -131,5 +131,5 @@ class Guard:
             return
         self._entries.take(1.0, self.now())
         more, self._unwritten = self._unwritten, 0
-        others = f" (and {more} others meanwhile)" if more else ""
+        others = f" (and {more} other{'s' if more > 1 else ''} meanwhile)" if more else ""
         self._tell(reason, event, f"turned away: {detail}{others}", shown_address(address))

@@ -2,7 +2,7 @@
 
 import { confirm, copyable, toast } from "/static/dialogs.js";
 import { byId, h, keyed, setText, show, table } from "/static/dom.js";
-import { ago, fullTime, millis, number, plural } from "/static/format.js";
+import { ago, fullTime, hostOf, millis, number, plural } from "/static/format.js";
 import { badge } from "/static/marks.js";
 import { pager } from "/static/pager.js";
 import { ask, now } from "/static/relay.js";
@@ -116,10 +116,10 @@ export class Fleet {
   }
 }
 
-/** The address without its port, which means nothing to anybody; and for how long it has been silent, if it has. */
+/** Its address, and for how long it has been silent, if it has. */
 function seen({ address, lastSeen }) {
   const silent = now() - millis(lastSeen);
-  const host = (address ?? "").replace(/:\d+$/, "");
+  const host = hostOf(address);
   return silent < QUIET ? host : [host, `heard ${ago(silent)}`].filter(Boolean).join(" · ");
 }
 

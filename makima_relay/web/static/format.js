@@ -12,6 +12,9 @@ export const plural = (count, one, many = `${one}s`) => `${number(count)} ${coun
 export const millis = (at) => (at ? Date.parse(at) : null);
 export const fullTime = (at) => (at ? FULL.format(new Date(at)) : "");
 
+/** An address without its port, which means nothing to anybody. */
+export const hostOf = (address) => (address ?? "").replace(/:\d+$/, "");
+
 /** A time of day; with the date if it was not within the last day. */
 export function clock(at, now = Date.now()) {
   const then = new Date(at);

@@ -2,7 +2,7 @@
 
 import { confirm, copyable, open, toast, troubleWords } from "/static/dialogs.js";
 import { byId, h, keyed, setText, show, table } from "/static/dom.js";
-import { ago, fullTime, millis, number, plural } from "/static/format.js";
+import { ago, fullTime, hostOf, millis, number, plural } from "/static/format.js";
 import { ask, now } from "/static/relay.js";
 
 const path = (name, rest = "") => `/keys/${encodeURIComponent(name)}${rest}`;
@@ -12,7 +12,7 @@ export class Keys {
     this.resource = resource;
     this.table = table("Daemon keys", [
       { name: "Name", kind: "wide" },
-      { name: "Made" },
+      { name: "Made", kind: "figures" },
       { name: "Last used" },
       { name: "Machines", kind: "figures" },
       { name: "Connected", kind: "figures" },
@@ -70,10 +70,13 @@ export class Keys {
 
   row({ name }) {
     const older = h("span", { class: "small sub note" });
+    const used = h("span", { class: "figures" });
+    const from = h("span", { class: "muted small sub" });
     const rotate = h("button", { type: "button", class: "quiet", "aria-label": `Rotate ${name}` }, "Rotate …");
     const revoke = h("button", { type: "button", class: "quiet danger", "aria-label": `Revoke ${name}` }, "Revoke …");
     const cells = this.table.cells();
     cells[0].append(h("span", { class: "name" }, name), older);
+    cells[2].append(used, from);
     cells[5].append(rotate, revoke);
     const row = { node: h("tr", { role: "row" }, cells), key: null };
     rotate.addEventListener("click", () => this.rotate(name));
@@ -83,7 +86,9 @@ export class Keys {
       setText(older, key.olderKeysUntil ? `its older key is taken until ${fullTime(key.olderKeysUntil)}` : "");
       setText(cells[1], ago(now() - millis(key.createdAt)));
       cells[1].title = fullTime(key.createdAt);
-      setText(cells[2], key.lastUsedAt ? `${ago(now() - millis(key.lastUsedAt))}, ${key.lastAddress}` : "never");
+      setText(used, key.lastUsedAt ? ago(now() - millis(key.lastUsedAt)) : "never");
+      cells[2].title = fullTime(key.lastUsedAt);
+      setText(from, hostOf(key.lastAddress));
       setText(cells[3], number(key.machines));
       setText(cells[4], number(key.connected));
     };

@@ -1,7 +1,7 @@
 // The log: what happened to connections. A few of the latest on the overview, all that are kept on a page of their own.
 
 import { byId, h, keyed, setText, show, table } from "/static/dom.js";
-import { ago, clock, fullTime, millis } from "/static/format.js";
+import { ago, clock, fullTime, hostOf, millis } from "/static/format.js";
 import { eventMark } from "/static/marks.js";
 import { now } from "/static/relay.js";
 import { taskLink } from "/static/tasks.js";
@@ -68,9 +68,9 @@ export class Log {
   }
 }
 
-/** Which daemon it is about; where nobody knows that, from where it came. */
-function whose({ hostname, address }) {
-  const who = hostname ?? address?.replace(/:\d+$/, "");
+/** Which daemon or key it is about; where nobody knows that, from where it came. */
+function whose({ hostname, key, address }) {
+  const who = hostname ?? key ?? hostOf(address);
   return who ? [h("span", { class: "name" }, who), " · "] : [];
 }
 
