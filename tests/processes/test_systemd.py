@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -133,7 +134,7 @@ class UnitTests(SynchronousTestCase):
         directory = Path(self.mktemp())
         directory.mkdir()
         for unit in DEPLOY.glob("makima-relay.*"):
-            text = unit.read_text().replace("/opt/makima-relay/.venv/bin/twistd", "/bin/true")
+            text = re.sub(r"/opt/makima-relay/[\w./-]*/(twistd|lend-secrets)", "/bin/true", unit.read_text())
             (directory / unit.name).write_text(text)
         return subprocess.run(
             ["systemd-analyze", "--no-pager", *arguments],
@@ -166,3 +167,39 @@ class UnitTests(SynchronousTestCase):
         self.assertGreater(int(lines["TimeoutStopSec"]), 4)
         self.assertGreater(int(lines["LimitNOFILE"]), 10_000)
         self.assertEqual((lines["UMask"], lines["StateDirectoryMode"]), ("0077", "0700"))
+
+    def test_an_end_that_was_meant_is_left_to_the_socket(self) -> None:
+        """Or a relay that hibernates would be started again at once."""
+        self.assertIn("\nRestart=on-failure\n", (DEPLOY / "makima-relay.service").read_text())
+
+    def test_a_reload_renews_the_copies_of_secrets_before_the_relay_reads_them(self) -> None:
+        """In this order; the relay's file is among them."""
+        text = (DEPLOY / "makima-relay.service").read_text()
+        lend, hang_up = re.findall(r"^ExecReload=(.*)$", text, re.MULTILINE)
+        self.assertEqual(lend, "+/opt/makima-relay/deploy/lend-secrets")
+        self.assertIn(f"\nExecStartPre={lend}\n", text)
+        self.assertEqual(hang_up, "/bin/kill -HUP $MAINPID")
+        self.assertIn("\nEnvironment=MAKIMA_API_KEY_FILE=%t/makima-relay/api-key\n", text)
+
+
+class SecretsTests(SynchronousTestCase):
+    """``deploy/lend-secrets``, which root runs."""
+
+    def test_the_relay_has_copies_that_it_alone_can_read_and_that_follow_a_change(self) -> None:
+        """Directories and hidden files are none of them."""
+        directory = Path(self.mktemp())
+        secrets, lent = directory / "secrets", directory / "lent"
+        (secrets / "old").mkdir(parents=True)
+        lent.mkdir(mode=0o700)
+        (secrets / "admin token").write_text("t")
+        for key in ("one", "another"):
+            (secrets / "api-key").write_text(key)
+            command = [str(DEPLOY / "lend-secrets"), str(secrets)]
+            subprocess.run(command, env={"RUNTIME_DIRECTORY": str(lent), "PATH": os.defpath}, check=True)
+            found = {path.name: (path.read_text(), path.stat().st_mode & 0o777) for path in lent.iterdir()}
+            self.assertEqual(found, {"admin token": ("t", 0o400), "api-key": (key, 0o400)})
+
+    def test_without_secrets_there_is_nothing_to_do(self) -> None:
+        """The relay says what it misses."""
+        command = [str(DEPLOY / "lend-secrets"), "/nowhere/at/all"]
+        subprocess.run(command, env={"RUNTIME_DIRECTORY": "/nowhere", "PATH": os.defpath}, check=True)
