@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from makima_relay.connector_options import Backoff, ConnectorOptions
 from makima_relay.core.composer import COMPOSERS
-from makima_relay.core.state import Policy
+from makima_relay.core.policy import Policy
 from makima_relay.downstream import DownstreamOptions
 from makima_relay.limits.guard import Limits
 from makima_relay.settings import Settings, daemon_endpoint

@@ -14,7 +14,7 @@ import attrs
 
 from makima_relay.core.fleet import daemon_id_of
 from makima_relay.core.outbox import KEEP_AFTER
-from makima_relay.core.state import Snapshot
+from makima_relay.core.snapshot import Snapshot
 from makima_relay.core.tasks import Task, TaskStatus
 
 #: Sums of seconds are not exact.

@@ -13,9 +13,9 @@ from makima_relay.clock import Clock
 from makima_relay.core.from_daemons import read_report
 from makima_relay.core.from_server import read_command
 from makima_relay.core.messages import Hello
+from makima_relay.core.policy import Policy
 from makima_relay.core.relay import Relay
 from makima_relay.core.spelling import WireCase
-from makima_relay.core.state import Policy
 from makima_relay.engine import Engine
 from tests.fakes import EPOCH, Commit, HandStore, RecordingDaemon, RecordingUpstream
 

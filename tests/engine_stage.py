@@ -10,8 +10,8 @@ from twisted.internet.task import Clock as ManualReactor
 from twisted.python.failure import Failure
 
 from makima_relay.core.messages import DaemonMessage, Hello, ServerMessage
+from makima_relay.core.policy import Policy
 from makima_relay.core.relay import Relay
-from makima_relay.core.state import Policy
 from makima_relay.engine import Engine
 from tests.book import Book
 from tests.fakes import clock_on, elapse

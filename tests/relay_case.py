@@ -12,8 +12,9 @@ from makima_relay.admission import Admission
 from makima_relay.connector_options import Backoff, ConnectorOptions
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.journal import Entry
+from makima_relay.core.policy import Policy
 from makima_relay.core.relay import Relay
-from makima_relay.core.state import Policy, Snapshot
+from makima_relay.core.snapshot import Snapshot
 from makima_relay.downstream import DaemonFactory, DownstreamOptions
 from makima_relay.engine import Engine
 from makima_relay.ports import Store

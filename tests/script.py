@@ -6,7 +6,7 @@ must hold is in :mod:`tests.book`.
 
 from __future__ import annotations
 
-from makima_relay.core.state import LossPolicy, Policy
+from makima_relay.core.policy import LossPolicy, Policy
 from tests.stage import Stage
 
 #: Both loss policies. No daemon is thought unhealthy, however long the script takes.

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock as ManualReactor
 from twisted.python.failure import Failure
 
 from makima_relay.core.effects import Saved
-from makima_relay.core.state import Snapshot
+from makima_relay.core.snapshot import Snapshot
 from makima_relay.core.tasks import Task
 from makima_relay.ports import Store
 from tests.book import Left

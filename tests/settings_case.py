@@ -8,8 +8,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from makima_relay.core.policy import LossPolicy
 from makima_relay.core.spelling import WireCase
-from makima_relay.core.state import LossPolicy
 from makima_relay.log_format import LeastLevel, LogFormat
 from makima_relay.settings import RedisURL, Settings, SettingsError, load
 

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.core.operators import UnknownTaskError
 from makima_relay.core.outbox import KEEP_AFTER
-from makima_relay.core.state import Policy
+from makima_relay.core.policy import Policy
 from makima_relay.ports import StoreUnavailableError
 from tests.book import Book, Left, check_promises
 from tests.core.model import ModelStore

@@ -26,8 +26,8 @@ from twisted.web.static import Data
 
 from makima_relay.admission import Admission
 from makima_relay.clock import Clock
+from makima_relay.core.policy import Policy
 from makima_relay.core.relay import Relay
-from makima_relay.core.state import Policy
 from makima_relay.downstream import DaemonFactory, DownstreamOptions
 from makima_relay.endpoints import StartError, client_endpoint, server_endpoint, trust_for
 from makima_relay.engine import Engine

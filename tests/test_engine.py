@@ -12,8 +12,8 @@ from makima_relay.core.flow import PIECE
 from makima_relay.core.from_server import read_command
 from makima_relay.core.messages import Hello
 from makima_relay.core.relay import Relay
+from makima_relay.core.snapshot import Snapshot, StoredTask
 from makima_relay.core.spelling import WireCase
-from makima_relay.core.state import Snapshot, StoredTask
 from makima_relay.core.tasks import TaskStatus
 from makima_relay.engine import Engine
 from tests.core.builders import task

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from makima_relay.core.fleet import Daemon
-from makima_relay.core.state import Policy
+from makima_relay.core.policy import Policy
 from tests.fakes import elapse
 from tests.frames import PING, PONG
 from tests.relay_case import RelayTestCase, only

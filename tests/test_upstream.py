@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from makima_relay.core.policy import Policy
 from makima_relay.core.spelling import WireCase
-from makima_relay.core.state import Policy
 from makima_relay.links import MOST_WAITING
 from tests.fakes import EPOCH, HandStore, elapse, unavailable
 from tests.frames import CLOSE, PING, PONG, TEXT, encode_frame

@@ -14,7 +14,7 @@ from makima_relay.cli.asking import ask
 from makima_relay.cli.errors import CommandError, RefusedError, SettingError, UnreachableError
 from makima_relay.clock import rfc3339
 from makima_relay.core.keys import KeyNameTakenError, NamedKeys, UnknownKeyError, digest_of
-from makima_relay.core.state import Policy
+from makima_relay.core.policy import Policy
 from makima_relay.new_key import new_key
 from makima_relay.settings import SettingsError, load_one
 from makima_relay.store.database import DatabaseError

@@ -6,7 +6,8 @@ import heapq
 from typing import Final
 
 from makima_relay.core.fleet import Daemon
-from makima_relay.core.state import LossPolicy, State
+from makima_relay.core.policy import LossPolicy
+from makima_relay.core.state import State
 from makima_relay.core.tasks import Task, TaskStatus
 
 #: What daemons that are read again have to say needs so long to be read, in seconds.

@@ -10,7 +10,8 @@ import msgspec
 from makima_relay.core import effects
 from makima_relay.core.fleet import Daemon
 from makima_relay.core.losses import Losses
-from makima_relay.core.state import Snapshot, State, StoredTask
+from makima_relay.core.snapshot import Snapshot, StoredTask
+from makima_relay.core.state import State
 from makima_relay.core.tasks import TaskStatus
 
 #: Tasks that are taken up at a time: some 20 ms.

@@ -6,103 +6,26 @@ A move changes the memory at once and notes what has to be done outside. Nothing
 
 from __future__ import annotations
 
-import enum
 from collections import Counter
 from collections.abc import Callable, Sequence
-
-import msgspec
 
 from makima_relay.core import effects
 from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.fleet import Daemon, Fleet
 from makima_relay.core.flow import Flow
 from makima_relay.core.from_server import read_command
-from makima_relay.core.journal import Entry, Journal
-from makima_relay.core.keys import DaemonKeys, StoredKeys
+from makima_relay.core.journal import Journal
+from makima_relay.core.keys import DaemonKeys
 from makima_relay.core.ledger import Ledger
 from makima_relay.core.messages import Command
-from makima_relay.core.outbox import Backlog, Outbox
+from makima_relay.core.outbox import Outbox
 from makima_relay.core.output import Outputs
+from makima_relay.core.policy import LossPolicy, Policy
 from makima_relay.core.rejections import Rejection
-from makima_relay.core.spelling import WireCase
+from makima_relay.core.snapshot import Snapshot, StoredTask
 from makima_relay.core.tally import Tally
 from makima_relay.core.tasks import FINISHED, Task, TaskStatus
 from makima_relay.core.waiting import Waiting
-
-
-class LossPolicy(enum.Enum):
-    """What becomes of a lost task: ``--on-daemon-loss``."""
-
-    FAIL = "fail"
-    REQUEUE = "requeue"
-
-
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings that the core obeys; their defaults are ``configuration.md``'s.
-
-    :ivar daemon_grace: seconds that a lost daemon has to return.
-    :ivar health_timeout: seconds of silence after which a daemon gets no new tasks.
-    :ivar on_loss: what becomes of a lost task.
-    :ivar most_attempts: how often a task is dispatched before its loss is final.
-    :ivar wire_case: how types are spelled toward the server.
-    :ivar outbox_limit: bytes of reports in the database above which daemons are not read any more.
-    :ivar most_pending: tasks that may be pending; above it no new ones are taken.
-    :ivar most_commands: commands that may wait for one task.
-    :ivar most_waiting: bytes of messages that may wait for daemons in all.
-    :ivar key_rotation_grace: seconds that an older key is taken after a rotation.
-    :ivar keep_output: bytes of each task's output that are kept in memory; 0 for none.
-    """
-
-    daemon_grace: float = 60.0
-    health_timeout: float = 90.0
-    on_loss: LossPolicy = LossPolicy.FAIL
-    most_attempts: int = 3
-    wire_case: WireCase = WireCase.CAMEL
-    outbox_limit: int = 1 << 30
-    most_pending: int = 200_000
-    most_commands: int = 1_000
-    most_waiting: int = 1 << 30
-    key_rotation_grace: float = 86_400.0
-    keep_output: int = 64 << 10
-
-
-class StoredTask(msgspec.Struct, frozen=True, kw_only=True):
-    """An unfinished task as the store has it.
-
-    :ivar message: its whole ``spawnTask``; none if it was adopted.
-    :ivar commands: what waits for it, in order; none for an ``interruptTask`` of the relay's own.
-    """
-
-    task: Task
-    message: bytes | None = None
-    commands: tuple[bytes | None, ...] = ()
-
-
-class StoredDaemon(msgspec.Struct, frozen=True, kw_only=True):
-    """A daemon as the store has it."""
-
-    daemon_id: str
-    machine_id: str
-    hostname: str
-    draining: bool = False
-
-
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a relay takes up from an earlier run.
-
-    :ivar next_key: the first number that no stored task has.
-    :ivar total_finished: how often a task finished, ever.
-    :ivar backlog: the reports that the server may not have.
-    :ivar entries: the journal, oldest first.
-    """
-
-    next_key: int = 1
-    total_finished: int = 0
-    tasks: tuple[StoredTask, ...] = ()
-    daemons: tuple[StoredDaemon, ...] = ()
-    backlog: Backlog = Backlog()
-    entries: tuple[Entry, ...] = ()
-    keys: StoredKeys = StoredKeys()
 
 
 class State:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import attrs
 
+from makima_relay.core.policy import LossPolicy
 from makima_relay.core.spelling import WireCase
-from makima_relay.core.state import LossPolicy
 from makima_relay.log_format import LeastLevel, LogFormat
 from makima_relay.settings import values
 from makima_relay.settings.redis_url import RedisURL

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import attrs
 
 from makima_relay.core.members import LONGEST_NAME
+from makima_relay.core.policy import LossPolicy
 from makima_relay.core.spelling import WireCase
-from makima_relay.core.state import LossPolicy
 from makima_relay.log_format import LeastLevel, LogFormat
 from makima_relay.settings.redis_url import read_redis_url
 

@@ -12,8 +12,9 @@ import attrs
 import msgspec
 
 from makima_relay.core.effects import Effect, Saved
+from makima_relay.core.policy import Policy
 from makima_relay.core.relay import Relay
-from makima_relay.core.state import Policy, Snapshot
+from makima_relay.core.snapshot import Snapshot
 from makima_relay.store import reader, writer
 from makima_relay.store.database import DatabaseError, connect, open_database
 

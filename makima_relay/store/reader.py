@@ -10,7 +10,7 @@ from msgspec import json
 
 from makima_relay.core.journal import Entry
 from makima_relay.core.outbox import Backlog
-from makima_relay.core.state import Snapshot, StoredDaemon, StoredTask
+from makima_relay.core.snapshot import Snapshot, StoredDaemon, StoredTask
 from makima_relay.core.tasks import Task, TaskStatus
 from makima_relay.store.filters import Filter, condition
 from makima_relay.store.keys import read_keys

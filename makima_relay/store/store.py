@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorThreads
 from twisted.python.failure import Failure
 
 from makima_relay.core.effects import Saved
-from makima_relay.core.state import Snapshot
+from makima_relay.core.snapshot import Snapshot
 from makima_relay.core.tasks import Task, TaskStatus
 from makima_relay.ports import StoreUnavailableError
 from makima_relay.store import database, reader, tasks_writer, texts, writer

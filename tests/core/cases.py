@@ -11,8 +11,9 @@ from makima_relay.core.effects import Effect, KeepReport, RecallTasks, SaveTask,
 from makima_relay.core.from_daemons import read_report
 from makima_relay.core.from_server import read_command
 from makima_relay.core.members import InvalidMessageError
+from makima_relay.core.policy import Policy
 from makima_relay.core.relay import Relay
-from makima_relay.core.state import Policy, Snapshot
+from makima_relay.core.snapshot import Snapshot
 from makima_relay.core.tasks import Task, TaskStatus
 from tests.core.builders import AT, D1, NOW, SERVER, hello, logged, task, wire
 

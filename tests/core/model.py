@@ -22,7 +22,7 @@ from makima_relay.core.effects import (
 )
 from makima_relay.core.journal import MOST_ENTRIES, Entry
 from makima_relay.core.outbox import Backlog
-from makima_relay.core.state import Snapshot, StoredDaemon, StoredTask
+from makima_relay.core.snapshot import Snapshot, StoredDaemon, StoredTask
 from makima_relay.core.tasks import Task, TaskStatus
 
 

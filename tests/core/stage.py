@@ -17,8 +17,8 @@ from makima_relay.core.effects import (
     SendUpstream,
 )
 from makima_relay.core.messages import DaemonMessage, Hello, ServerMessage
+from makima_relay.core.policy import Policy
 from makima_relay.core.relay import Relay
-from makima_relay.core.state import Policy
 from tests.book import Book
 from tests.core.builders import AT, NOW
 from tests.core.model import ModelQueue, ModelStore

@@ -9,9 +9,9 @@ from makima_relay.core.effects import (
     SendToDaemon,
 )
 from makima_relay.core.operators import TaskFinishedError, UnknownTaskError
+from makima_relay.core.policy import LossPolicy, Policy
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.spelling import WireCase
-from makima_relay.core.state import LossPolicy, Policy
 from makima_relay.core.tasks import Task, TaskStatus
 from tests.core.builders import AT, D1, D2, NOW, events, hello, logged, shown, wire, withdrawn
 from tests.core.cases import RelayTestCase

@@ -17,9 +17,9 @@ from makima_relay.core.effects import (
 )
 from makima_relay.core.from_server import read_command
 from makima_relay.core.messages import Authenticated, ServerError
+from makima_relay.core.policy import Policy
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.spelling import WireCase
-from makima_relay.core.state import Policy
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, D1, D2, NOW, SERVER, events, hello, logged, shown, task, wire, withdrawn
 from tests.core.cases import RelayTestCase

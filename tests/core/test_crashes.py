@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.core.fleet import daemon_id_of
 from makima_relay.core.outbox import KEEP_AFTER
-from makima_relay.core.state import Policy
+from makima_relay.core.policy import Policy
 from makima_relay.core.tasks import Task
 from tests.book import Book, Left, check_promises
 from tests.core.builders import wire

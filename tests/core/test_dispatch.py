@@ -11,7 +11,7 @@ from makima_relay.core.effects import (
 )
 from makima_relay.core.from_server import read_command
 from makima_relay.core.operators import UnknownDaemonError
-from makima_relay.core.state import Policy
+from makima_relay.core.policy import Policy
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, D1, D2, NOW, hello, logged, shown, wire
 from tests.core.cases import RelayTestCase

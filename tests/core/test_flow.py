@@ -15,7 +15,7 @@ from makima_relay.core.effects import (
 from makima_relay.core.flow import PAGE, PIECE
 from makima_relay.core.from_daemons import read_report
 from makima_relay.core.outbox import MEMORY_LIMIT
-from makima_relay.core.state import Policy
+from makima_relay.core.policy import Policy
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, D1, NOW, SERVER, of_kind, relayed, wire
 from tests.core.cases import RelayTestCase

@@ -12,7 +12,7 @@ from makima_relay.core import effects
 from makima_relay.core.effects import CloseDaemon, Effect, Gate, SendToDaemon
 from makima_relay.core.from_daemons import read_report
 from makima_relay.core.keys import KEY_NAME, DaemonKey, DaemonKeys, KeyNameTakenError, UnknownKeyError, digest_of
-from makima_relay.core.state import Policy
+from makima_relay.core.policy import Policy
 from tests.core.builders import AT, D1, NOW, events, examples, hello, of_kind, wire
 from tests.core.cases import RelayTestCase
 

@@ -10,7 +10,7 @@ from makima_relay.core.effects import (
     SendToDaemon,
     SendUpstream,
 )
-from makima_relay.core.state import LossPolicy, Policy
+from makima_relay.core.policy import LossPolicy, Policy
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, D1, NOW, SERVER, hello, logged, of_kind, relayed, shown, wire
 from tests.core.cases import GRACE, ORPHANED, LossTestCase, failed_as_lost

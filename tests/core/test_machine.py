@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from makima_relay.core.from_daemons import read_report
 from makima_relay.core.from_server import read_command
 from makima_relay.core.operators import TaskFinishedError, UnknownTaskError
-from makima_relay.core.state import LossPolicy, Policy
+from makima_relay.core.policy import LossPolicy, Policy
 from tests.core.builders import examples, hello, wire
 from tests.core.mortal_world import MortalWorld
 from tests.core.world import MACHINES, ModelDaemon

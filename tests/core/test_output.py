@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from makima_relay.core.effects import AnnounceOutput, SaveTask, SendReports
 from makima_relay.core.from_daemons import read_report
 from makima_relay.core.output import MOST_FINISHED, Outputs, Piece
-from makima_relay.core.state import Policy
+from makima_relay.core.policy import Policy
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, NOW, RUNNING, examples, relayed, wire
 from tests.core.cases import ReportTestCase

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from makima_relay.core.effects import SendToDaemon, SendUpstream
+from makima_relay.core.policy import Policy
 from makima_relay.core.rejections import Rejection
-from makima_relay.core.state import Policy, Snapshot, StoredTask
+from makima_relay.core.snapshot import Snapshot, StoredTask
 from tests.core.builders import NOW, SERVER, events, hello, of_kind, task, wire
 from tests.core.cases import RelayTestCase
 

@@ -12,10 +12,10 @@ from makima_relay.core.effects import (
     SendUpstream,
 )
 from makima_relay.core.from_daemons import read_report
+from makima_relay.core.policy import LossPolicy, Policy
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.reports import MOST_HELD
 from makima_relay.core.spelling import WireCase
-from makima_relay.core.state import LossPolicy, Policy
 from makima_relay.core.tasks import Task, TaskStatus
 from tests.core.builders import (
     AT,

@@ -16,9 +16,9 @@ from makima_relay.core.effects import (
     SendUpstream,
 )
 from makima_relay.core.messages import ServerError
+from makima_relay.core.policy import Policy
 from makima_relay.core.relay import Relay
 from makima_relay.core.spelling import WireCase
-from makima_relay.core.state import Policy
 from tests.core.builders import AT, D1, NOW, SERVER, events, hello, logged, of_kind, relayed, shown, wire
 from tests.core.cases import RelayTestCase, ReportTestCase
 

@@ -16,7 +16,8 @@ from makima_relay.core.effects import (
 from makima_relay.core.flow import PAGE
 from makima_relay.core.journal import Entry
 from makima_relay.core.outbox import Backlog
-from makima_relay.core.state import LossPolicy, Policy, Snapshot, StoredDaemon, StoredTask
+from makima_relay.core.policy import LossPolicy, Policy
+from makima_relay.core.snapshot import Snapshot, StoredDaemon, StoredTask
 from makima_relay.core.tasks import Task, TaskStatus
 from tests.core.builders import AT, D1, D2, NOW, SERVER, events, hello, logged, of_kind, shown, task, wire
 from tests.core.cases import GRACE, RelayTestCase

@@ -12,9 +12,9 @@ from makima_relay.core.effects import Effect, HoldDaemon, RecallTasks, SendRepor
 from makima_relay.core.from_daemons import read_report
 from makima_relay.core.from_server import read_command
 from makima_relay.core.messages import Hello
+from makima_relay.core.policy import Policy
 from makima_relay.core.relay import Relay
 from makima_relay.core.spelling import WireCase
-from makima_relay.core.state import Policy
 from tests.core.builders import NOW, SERVER, examples, wire
 
 #: Tasks that are at work here, at work elsewhere, and unknown.

@@ -30,8 +30,8 @@ from makima_relay.core.effects import (
 )
 from makima_relay.core.fleet import daemon_id_of
 from makima_relay.core.messages import Heartbeat
+from makima_relay.core.policy import Policy
 from makima_relay.core.relay import Relay
-from makima_relay.core.state import Policy
 from makima_relay.core.tasks import Task, TaskStatus
 from tests.core.builders import AT, NOW, hello
 from tests.core.model import ModelQueue, ModelStore

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import attrs
 
-from makima_relay.core.state import Policy
+from makima_relay.core.policy import Policy
 from makima_relay.store.database import open_database
 from tests.book import Book
 from tests.engine_stage import EngineStage

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.core.state import LossPolicy, Policy
+from makima_relay.core.policy import LossPolicy, Policy
 from makima_relay.store.database import connect, open_database
 from tests.book import Left, check_promises
 from tests.core.model import ModelStore

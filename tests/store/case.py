@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.core import effects
 from makima_relay.core.journal import Entry
-from makima_relay.core.state import Snapshot
+from makima_relay.core.snapshot import Snapshot
 from makima_relay.core.tasks import Task, TaskStatus
 from makima_relay.store import reader, writer
 from makima_relay.store.database import connect, open_database

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from makima_relay.core.effects import Effect, Saved
 from makima_relay.core.keys import DaemonKeys, KeyNameTakenError, StoredKeys, UnknownKeyError, digest_of
+from makima_relay.core.policy import Policy
 from makima_relay.core.relay import Relay
-from makima_relay.core.state import Policy, Snapshot
+from makima_relay.core.snapshot import Snapshot
 from makima_relay.store import writer
 from makima_relay.store.keys import read_keys
 from tests.core.builders import examples, hello

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.core.state import StoredTask
+from makima_relay.core.snapshot import StoredTask
 from makima_relay.core.tasks import TaskStatus
 from makima_relay.store import reader, writer
 from makima_relay.store.database import connect, open_database

@@ -17,7 +17,7 @@ from makima_relay.core.effects import (
     SaveTask,
 )
 from makima_relay.core.outbox import Backlog
-from makima_relay.core.state import StoredDaemon, StoredTask
+from makima_relay.core.snapshot import StoredDaemon, StoredTask
 from makima_relay.core.tasks import TaskStatus
 from makima_relay.store import reader
 from makima_relay.store.reader import TaskEvent, read_reports

@@ -7,7 +7,7 @@ from typing import Any
 
 from makima_relay import __version__
 from makima_relay.core.fleet import daemon_id_of
-from makima_relay.core.state import Policy
+from makima_relay.core.policy import Policy
 from tests.fakes import elapse
 from tests.relay_case import KEY
 from tests.web.case import ApiTestCase

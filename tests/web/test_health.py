@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
-from makima_relay.core.state import Policy
+from makima_relay.core.policy import Policy
 from tests.fakes import HandStore, elapse, unavailable
 from tests.web.case import ApiTestCase
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from makima_relay.core.state import Policy
+from makima_relay.core.policy import Policy
 from makima_relay.ports import StoreUnavailableError
 from tests.fakes import HandStore
 from tests.relay_case import KEY

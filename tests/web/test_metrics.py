@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.defer import Deferred
 
 from makima_relay.core.messages import Spawn
-from makima_relay.core.state import Policy
+from makima_relay.core.policy import Policy
 from tests.fakes import elapse
 from tests.web.case import ApiTestCase
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.core.state import Policy
+from makima_relay.core.policy import Policy
 from makima_relay.redaction import Redactor
 from makima_relay.web.reports import shown_report
 from tests.core.builders import examples

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from makima_relay.core.fleet import daemon_id_of
-from makima_relay.core.state import Policy
+from makima_relay.core.policy import Policy
 from tests.fakes import HandStore, elapse
 from tests.web.case import ApiTestCase
 from tests.wire import ServerPeer
