@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
+from makima_relay.core.directory import DirectoryEntry
 from makima_relay.core.effects import Saved
 from makima_relay.core.tasks import Task
 
@@ -78,3 +79,43 @@ class UpstreamLink(Link, Protocol):
 
         :param number: the place in the outbox of the last.
         """
+
+
+class ClusterLink(Protocol):
+    """The way to the other relays (``cluster.md``, *Links*).
+
+    It tells the engine ``cluster_ready``, ``cluster_lost``, ``peer_present``, ``peer_left``, ``entries_received``,
+    ``entries_acknowledged``, ``taken_back`` and ``directory_listed``; none of these while one of its own methods runs.
+    Before ``cluster_ready`` and after ``cluster_lost`` whatever it is asked to send or write is dropped: after the next
+    ``cluster_ready`` the engine asks again.
+    """
+
+    def send(self, peer: str, number: int, payload: bytes) -> None:
+        """Put an entry into a peer's inbox. One that cannot be put there ends the connection: none is left out."""
+
+    def acknowledge(self, peer: str, number: int) -> None:
+        """Take a peer's entries up to and with a number out of the own inbox, and tell the peer the number."""
+
+    def take_back(self, peer: str) -> None:
+        """Take out of a peer's inbox, all at once, the entries from here that it has not read.
+
+        The answer is ``taken_back(peer, numbers)``; without a connection there is none.
+        """
+
+    def claim(self, task_ids: Sequence[str]) -> Deferred[Mapping[str, DirectoryEntry]]:
+        """Find the directory's entries of tasks; of each that has none one is made, with this relay as all it names.
+
+        :return: those that were there before. Never fails: while Redis is away or too slow nothing is found.
+        """
+
+    def record(self, task_id: str, attempt: int, origin: str, holder: str, instead_of: str | None) -> None:
+        """Write an entry into the directory, if there is none, or one with this origin or the other.
+
+        :param instead_of: the other.
+        """
+
+    def forget(self, task_ids: Sequence[str]) -> None:
+        """Drop entries of the directory, as far as they name this relay as the origin."""
+
+    def announce(self) -> None:
+        """Tell the peers at once how this relay is."""

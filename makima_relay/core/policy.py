@@ -30,6 +30,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     :ivar most_waiting: bytes of messages that may wait for daemons in all.
     :ivar key_rotation_grace: seconds that an older key is taken after a rotation.
     :ivar keep_output: bytes of each task's output that are kept in memory; 0 for none.
+    :ivar peer_grace: seconds that a peer has to return.
+    :ivar relay_id: this relay's id in its cluster; none without a cluster.
+    :ivar agent_name: this relay's name in its cluster.
     """
 
     daemon_grace: float = 60.0
@@ -43,3 +46,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     most_waiting: int = 1 << 30
     key_rotation_grace: float = 86_400.0
     keep_output: int = 64 << 10
+    peer_grace: float = 300.0
+    relay_id: str | None = None
+    agent_name: str = ""

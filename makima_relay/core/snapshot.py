@@ -31,12 +31,28 @@ class StoredDaemon(msgspec.Struct, frozen=True, kw_only=True):
     draining: bool = False
 
 
+class StoredPeer(msgspec.Struct, frozen=True, kw_only=True):
+    """A peer as the store has it.
+
+    :ivar received: the highest number of its entries that was acted on.
+    :ivar next_number: the first number that no entry toward it has had.
+    :ivar entries: those that it may not have, as (number, payload), in the order of their numbers.
+    """
+
+    relay_id: str
+    agent_name: str
+    received: int = 0
+    next_number: int = 1
+    entries: tuple[tuple[int, bytes], ...] = ()
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """All that a relay takes up from an earlier run.
 
     :ivar next_key: the first number that no stored task has.
     :ivar total_finished: how often a task finished, ever.
     :ivar backlog: the reports that the server may not have.
+    :ivar tasks: those of peers that this relay holds are among them, and have an origin.
     :ivar entries: the journal, oldest first.
     """
 
@@ -47,3 +63,4 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     backlog: Backlog = Backlog()
     entries: tuple[Entry, ...] = ()
     keys: StoredKeys = StoredKeys()
+    peers: tuple[StoredPeer, ...] = ()

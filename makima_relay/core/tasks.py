@@ -62,6 +62,12 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     :ivar received_at: when it came, in seconds since the epoch; the other times likewise.
     :ivar error: why it failed or was cancelled.
     :ivar traceparent: the trace that it belongs to, as the server named it: 55 characters.
+    :ivar relay: the id of the peer that holds it, or last held it; none at home (``cluster.md``).
+    :ivar hostname: the name of the daemon there that has it; none at home.
+    :ivar origin: the id of the peer whose task it is; none for this relay's own. A task of a peer's has the number of
+        that peer's attempt.
+    :ivar detached: whether reports on a task of a peer's go to this relay's own server, because that peer was away for
+        too long.
     """
 
     key: int
@@ -78,6 +84,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     finished_at: float | None = None
     error: str | None = None
     traceparent: str | None = None
+    relay: str | None = None
+    hostname: str | None = None
+    origin: str | None = None
+    detached: bool = False
 
     @property
     def finished(self) -> bool:

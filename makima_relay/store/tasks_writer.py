@@ -103,8 +103,8 @@ def _write_last_states(cursor: Any, moves_of_tasks: Iterable[list[SaveTask]]) ->
 
 
 def _row(task: Task) -> list[Any]:
-    """A task's columns, which are its members in their order."""
-    row = list(msgspec.structs.astuple(task))
+    """A task's columns, which are its first members in their order."""
+    row = list(msgspec.structs.astuple(task)[:14])
     row[4] = _WORDS[task.status]
     return row
 
