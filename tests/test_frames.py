@@ -23,6 +23,7 @@ from makima_relay.link_factory import LinkFactory
 from makima_relay.thrift import Thrifty, configured, slim
 from makima_relay.websocket import CLOSE_TIMEOUT, WebSocketEnd, protocol_options
 from tests.frames import BINARY, CLOSE, PING, PONG, TEXT, Frame, decode_frames, encode_frame
+from tests.untraced import untraced
 from tests.wire import Peer, ServerPeer, connect_daemon
 
 CONTINUATION = 0
@@ -270,12 +271,14 @@ class OracleTests(SynchronousTestCase):
         self.assertEqual(fast.notes, slow.notes)
         self.assertEqual(fast_peer.take(), slow_peer.take())
 
+    @untraced
     @_thoroughly
     @given(streams, pieces_sizes, st.sampled_from(LIMITS))
     def test_a_server_does_what_autobahn_does(self, frames: list[Sent], lengths: list[int], limit: int) -> None:
         """The same messages in the same order, the same answers and close codes."""
         self.assert_same(server_end, frames, lengths, limit, by_client=True)
 
+    @untraced
     @_thoroughly
     @given(streams, pieces_sizes, st.sampled_from(LIMITS))
     def test_a_client_does_what_autobahn_does(self, frames: list[Sent], lengths: list[int], limit: int) -> None:

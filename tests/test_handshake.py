@@ -19,6 +19,7 @@ from makima_relay.link_factory import LinkFactory
 from makima_relay.thrift import Thrifty
 from makima_relay.websocket import CLOSE_TIMEOUT, WebSocketEnd, protocol_options
 from tests.frames import PING, TEXT, encode_frame, upgrade_request
+from tests.untraced import untraced
 from tests.wire import ADDRESS, Peer
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -187,6 +188,7 @@ early = st.sampled_from(
 class OracleTests(SynchronousTestCase):
     """Both ways get the same bytes in the same pieces."""
 
+    @untraced
     @settings(deadline=None, max_examples=600, suppress_health_check=list(HealthCheck))
     @given(requests(), early, st.lists(st.integers(0, 400), max_size=3), st.booleans())
     def test_it_does_what_autobahn_does(self, request: bytes, rest: bytes, cuts: list[int], compression: bool) -> None:

@@ -27,21 +27,13 @@ NO_TASK_IDS: tuple[Any, ...] = ("", "x" * 129, 5, 1.5, True, [], ["t1"], {}, "\u
 
 
 def examples(number: int, **options: Any) -> settings:
-    """Settings for a property test.
+    """Settings for a property test, besides those of all: see :mod:`tests`.
 
-    The examples are the same in every run: a change is judged by what it changes, never by luck, and nothing has to be
-    remembered between runs. One failure at a time is made small, because that takes minutes.
+    One failure at a time is made small, because that takes minutes.
 
     :param number: how many examples are tried.
     """
-    return settings(
-        max_examples=number,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        report_multiple_bugs=False,
-        **options,
-    )
+    return settings(max_examples=number, report_multiple_bugs=False, **options)
 
 
 def wire(kind: str, **members: Any) -> bytes:

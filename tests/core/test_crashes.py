@@ -21,6 +21,7 @@ from tests.core.model import ModelStore
 from tests.core.stage import RelayStage
 from tests.restart import check_restart
 from tests.script import POLICIES, play
+from tests.untraced import untraced
 
 
 def left_in(store: ModelStore) -> Left:
@@ -100,6 +101,7 @@ class CutTests(SynchronousTestCase):
         """No input comes while one is under way."""
         self.play(0)
 
+    @untraced
     def test_all_is_kept_when_inputs_come_during_commits(self) -> None:
         """Their effects go into the next one."""
         for delay in (1, 2, 3):

@@ -12,6 +12,7 @@ from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.fleet import Daemon, Fleet, daemon_id_of
 from makima_relay.core.spelling import WireCase
 from tests.core.builders import NOW, examples, hello
+from tests.untraced import untraced
 
 HEALTH_TIMEOUT = 90.0
 
@@ -243,6 +244,7 @@ steps = st.lists(
 class AnyFleetTests(FleetTestCase):
     """Property test; see :func:`tests.core.builders.examples`."""
 
+    @untraced
     @examples(500)
     @given(steps)
     def test_the_least_loaded_is_what_sorting_all_daemons_finds(self, told: list[tuple[str, str, int]]) -> None:

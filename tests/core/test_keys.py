@@ -15,6 +15,7 @@ from makima_relay.core.keys import KEY_NAME, DaemonKey, DaemonKeys, KeyNameTaken
 from makima_relay.core.policy import Policy
 from tests.core.builders import AT, D1, NOW, events, examples, hello, of_kind, wire
 from tests.core.cases import RelayTestCase
+from tests.untraced import untraced
 
 ONE, TWO, THREE = digest_of("one"), digest_of("two"), digest_of("three")
 
@@ -89,8 +90,9 @@ class DaemonKeysTests(SynchronousTestCase):
         self.keys.make("build", ONE, AT)
         self.assertEqual(self.taken("\ud800"), [False])
 
-    @given(st.text(max_size=70))
+    @untraced
     @examples(300)
+    @given(st.text(max_size=70))
     def test_a_name_is_plain(self, name: str) -> None:
         """Nothing in it needs quoting in a URL, a shell or a log."""
         plain = all(each.isascii() and (each.isalnum() or each in "._-") for each in name)

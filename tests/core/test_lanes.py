@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from makima_relay.core.lanes import MOST_ASKED, Lanes
 from makima_relay.core.ledger import MOST_FINISHED
 from tests.core.builders import examples
+from tests.untraced import untraced
 
 
 class LanesTests(SynchronousTestCase):
@@ -141,6 +142,7 @@ steps = st.lists(
 class AnyOrderTests(SynchronousTestCase):
     """Property test; see :func:`tests.core.builders.examples`."""
 
+    @untraced
     @examples(400)
     @given(steps)
     def test_each_lane_keeps_its_order_and_loses_nothing(self, told: list[object]) -> None:

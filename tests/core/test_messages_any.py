@@ -178,6 +178,7 @@ def read_all(payload: bytes) -> list[Any]:
 class AnyMessageTests(SynchronousTestCase):
     """Property tests; see :func:`tests.core.builders.examples`."""
 
+    @untraced
     @examples(400)
     @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
     @example(b'{"type":"taskComplete","taskId":"t1","success":false,"error":"\xff"}')
@@ -186,6 +187,7 @@ class AnyMessageTests(SynchronousTestCase):
         """Nothing but an invalid message ever comes of reading nonsense."""
         self.assertGreaterEqual(len(read_all(payload)), 2)
 
+    @untraced
     @examples(400)
     @given(objects.map(encoded), st.integers(0, 200), st.sampled_from([b"", b"\\", b'"', b"\xff", b"\x00", b"\\ud800"]))
     def test_a_damaged_message_is_read_or_refused(self, payload: bytes, place: int, damage: bytes) -> None:

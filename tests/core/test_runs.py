@@ -16,6 +16,7 @@ from makima_relay.core.policy import Policy
 from makima_relay.core.relay import Relay
 from makima_relay.core.spelling import WireCase
 from tests.core.builders import NOW, SERVER, examples, wire
+from tests.untraced import untraced
 
 #: Tasks that are at work here, at work elsewhere, and unknown.
 TASKS = ("here", "here too", "elsewhere", "unknown")
@@ -58,6 +59,7 @@ class RunTests(SynchronousTestCase):
             relay.tasks_recalled((task_id,), (), NOW)
         return relay
 
+    @untraced
     @examples(200)
     @given(st.lists(st.lists(kinds, min_size=1, max_size=8), max_size=4), st.booleans(), st.booleans())
     def test_together_they_do_what_they_do_alone(

@@ -14,6 +14,7 @@ from makima_relay.store import writer
 from makima_relay.store.keys import read_keys
 from tests.core.builders import examples, hello
 from tests.store.case import StoreTestCase
+from tests.untraced import untraced
 
 #: What may happen to keys: a word, a name, and how many seconds later.
 HAPPENINGS = st.lists(
@@ -50,8 +51,9 @@ class KeysTests(StoreTestCase):
             return []
         return relay.time_passed(now, now)
 
-    @given(HAPPENINGS, st.integers(1, 8))
+    @untraced
     @examples(150)
+    @given(HAPPENINGS, st.integers(1, 8))
     def test_the_database_has_what_the_memory_has(self, happenings: list[tuple[str, str, int]], at_once: int) -> None:
         """However many changes one commit has."""
         self.setUp()
