@@ -10,7 +10,7 @@ import attrs
 from twisted.internet import error as errors
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint, ISystemHandle
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -22,6 +22,7 @@ from tests.frames import CLOSE, TEXT, Frame, decode_frames, encode_frame, upgrad
 ADDRESS: IAddress = IPv4Address("TCP", "192.168.1.1", 54321)
 
 
+@implementer(ISystemHandle)
 class MemoryTransport(StringTransport):
     """A transport that ends its connection when told to, as real ones do: soon, not at once.
 

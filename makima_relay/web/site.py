@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from socket import SO_SNDBUF, SOL_SOCKET
+from socket import SO_SNDBUF, SOL_SOCKET, socket
 from typing import Any, Final, cast
 from urllib.parse import quote, unquote_to_bytes
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITransport
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ISystemHandle, ITransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web import http
@@ -139,7 +139,8 @@ def settle_down(request: Any) -> None:
     channel.persistent = False
     inner = socket_of(channel.transport)
     inner.bufferSize = _BUFFER
-    inner.getHandle().setsockopt(SOL_SOCKET, SO_SNDBUF, _SYSTEM_BUFFER)
+    if ISystemHandle.providedBy(inner):
+        cast("socket", inner.getHandle()).setsockopt(SOL_SOCKET, SO_SNDBUF, _SYSTEM_BUFFER)
     request.setHeader(b"connection", b"close")
     if isinstance(channel, BoundedChannel) and channel.stranger is not None:
         channel.stranger.known()
