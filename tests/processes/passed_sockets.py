@@ -31,12 +31,17 @@ class SocketTestCase(ProcessTestCase):
         self.addCleanup(made.close)
         return made
 
-    def start_with(self, name: str, sockets: dict[str, socket.socket], **environment: str) -> RelayProcess:
-        """Start a relay that is passed sockets, and is to take one of them."""
+    def start_with(
+        self, name: str, sockets: dict[str, socket.socket], through: tuple[str, ...] = (), **environment: str
+    ) -> RelayProcess:
+        """Start a relay that is passed sockets, and is to take one of them.
+
+        :param through: a command that becomes the one behind it.
+        """
         numbers = [each.fileno() for each in sockets.values()]
         return self.start(
             f"--listen=systemd:domain=INET:name={name}",
-            twistd=(*_ISOLATED, _PASS_SOCKETS, ",".join(map(str, numbers)), *TWISTD),
+            twistd=(*_ISOLATED, _PASS_SOCKETS, ",".join(map(str, numbers)), *through, *TWISTD),
             files=numbers,
             LISTEN_FDNAMES=":".join(sockets),
             **environment,
