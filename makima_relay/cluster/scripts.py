@@ -1,0 +1,154 @@
+"""What Redis does as one: the scripts, in Lua.
+
+A script is loaded when a connection is made and called by its digest. Should Redis not know it any more, it has been
+emptied or is another: then everything is begun anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import attrs
+
+
+@attrs.frozen
+class Script:
+    """A script.
+
+    :ivar source: in Lua.
+    :ivar digest: how it is called.
+    """
+
+    source: str
+    digest: str = attrs.field(init=False)
+
+    @digest.default
+    def _digest_of_source(self) -> str:
+        return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+#: Renew a relay's presence and tell all.
+#: Keys: presence, relays, session. Arguments: relay, its run, presence (JSON), channel.
+#: Answers the moment in microseconds, or which run of the relay is in Redis instead; empty if Redis was emptied.
+ANNOUNCE = Script("""
+local run = redis.call('GET', KEYS[3]) or ''
+if run ~= ARGV[2] then return run end
+local now = redis.call('TIME')
+local at = now[1] .. string.format('%06d', now[2])
+local sighting = '{"at":' .. at .. ',"presence":' .. ARGV[3] .. '}'
+redis.call('SET', KEYS[1], sighting, 'EX', 15)
+redis.call('HSET', KEYS[2], ARGV[1], sighting)
+redis.call('PUBLISH', ARGV[4], sighting)
+return tonumber(at)
+""")
+
+#: Take a relay's presence away and tell all, if it is still this run that is in Redis.
+#: Keys: presence, session. Arguments: relay, its run, channel.
+LEAVE = Script("""
+if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 0 end
+local now = redis.call('TIME')
+local at = now[1] .. string.format('%06d', now[2])
+redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('PUBLISH', ARGV[3], '{"at":' .. at .. ',"left":"' .. ARGV[1] .. '"}')
+return 1
+""")
+
+#: Put entries into an inbox, but for those that were put there before.
+#: Keys: inbox, sent. Arguments: sender, then number and payload of each.
+SEND = Script("""
+local last = redis.call('HGET', KEYS[2], ARGV[1]) or '0'
+for i = 2, #ARGV, 2 do
+  if tonumber(ARGV[i]) > tonumber(last) then
+    redis.call('XADD', KEYS[1], '*', 'from', ARGV[1], 'number', ARGV[i], 'payload', ARGV[i + 1])
+    last = ARGV[i]
+  end
+end
+redis.call('HSET', KEYS[2], ARGV[1], last)
+return last
+""")
+
+#: Delete entries that the relay has acted on, and tell their sender up to which number.
+#: Keys: inbox, acknowledged. Arguments: relay, number (0 for none), channel, then the entries' ids.
+ACKNOWLEDGE = Script("""
+if #ARGV > 3 then
+  local ids = {unpack(ARGV, 4)}
+  redis.call('XACK', KEYS[1], 'relay', unpack(ids))
+  redis.call('XDEL', KEYS[1], unpack(ids))
+end
+if ARGV[2] == '0' then return 0 end
+local last = redis.call('HGET', KEYS[2], ARGV[1]) or '0'
+if tonumber(ARGV[2]) > tonumber(last) then
+  last = ARGV[2]
+  redis.call('HSET', KEYS[2], ARGV[1], last)
+end
+redis.call('PUBLISH', ARGV[3], last .. ' ' .. ARGV[1])
+return 1
+""")
+
+#: Take a sender's entries back that their receiver has not read: from then on it never will.
+#: Keys: inbox, sent. Arguments: sender.
+#: Answers their numbers.
+TAKE_BACK = Script("""
+if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
+local from = '-'
+for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+  local named = {}
+  for i = 1, #group, 2 do named[group[i]] = group[i + 1] end
+  if named['name'] == 'relay' then from = '(' .. named['last-delivered-id'] end
+end
+local numbers = {}
+while true do
+  local page = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', 100)
+  for _, entry in ipairs(page) do
+    if entry[2][2] == ARGV[1] then
+      numbers[#numbers + 1] = entry[2][4]
+      redis.call('XDEL', KEYS[1], entry[1])
+    end
+    from = '(' .. entry[1]
+  end
+  if #page < 100 then break end
+end
+if #numbers > 0 then
+  redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f', tonumber(numbers[1]) - 1))
+end
+return numbers
+""")
+
+#: Have tasks be a relay's own, but for those that are in the directory.
+#: Keys: tasks. Arguments: relay, then the tasks.
+#: Answers for each what the directory has; nothing if it is the relay's own now.
+CLAIM = Script("""
+local found = {}
+for i = 2, #ARGV do
+  local entry = redis.call('HGET', KEYS[1], ARGV[i])
+  if not entry then redis.call('HSET', KEYS[1], ARGV[i], '0 ' .. ARGV[1] .. ' ' .. ARGV[1]) end
+  found[i - 1] = entry or ''
+end
+return found
+""")
+
+#: Write into the directory where tasks are, but for those of another origin.
+#: Keys: tasks. Arguments: of each task id, attempt, origin, holder, and the other origin that it may have had, if any.
+RECORD = Script("""
+for i = 1, #ARGV, 5 do
+  local entry = redis.call('HGET', KEYS[1], ARGV[i])
+  local origin = entry and string.match(entry, '^%d+ (%S+) ')
+  if not origin or origin == ARGV[i + 2] or origin == ARGV[i + 4] then
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1] .. ' ' .. ARGV[i + 2] .. ' ' .. ARGV[i + 3])
+  end
+end
+return 1
+""")
+
+#: Take tasks out of the directory whose origin a relay is.
+#: Keys: tasks. Arguments: relay, then the tasks.
+FORGET = Script("""
+for i = 2, #ARGV do
+  local entry = redis.call('HGET', KEYS[1], ARGV[i])
+  if entry and string.match(entry, '^%d+ (%S+) ') == ARGV[1] then redis.call('HDEL', KEYS[1], ARGV[i]) end
+end
+return 1
+""")
+
+#: All that are loaded.
+SCRIPTS = (ANNOUNCE, LEAVE, SEND, ACKNOWLEDGE, TAKE_BACK, CLAIM, RECORD, FORGET)

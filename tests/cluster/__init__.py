@@ -1,0 +1,1 @@
+"""The cluster's shell, against protocols in memory and against a real Redis."""
