@@ -27,12 +27,8 @@ from makima_relay.link_factory import LinkFactory
 from makima_relay.paced import Paced
 from makima_relay.sockets import unsent
 from makima_relay.thrift import Thrifty, slim
-from makima_relay.websocket import (
-    CLOSE_TRY_AGAIN_LATER,
-    CLOSE_UNSUPPORTED,
-    WebSocketEnd,
-    protocol_options,
-)
+from makima_relay.websocket import CLOSE_TRY_AGAIN_LATER, CLOSE_UNSUPPORTED, WebSocketEnd
+from makima_relay.websocket_options import protocol_options
 
 #: Bytes that may wait in the transport before a daemon counts as slow. So much is also read of each at a time, of very
 #: many together not much more than the second, if that leaves them the third: or one turn of the reactor would be long.

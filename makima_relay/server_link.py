@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from makima_relay.clock import Clock
 from makima_relay.connector_options import ConnectorOptions
 from makima_relay.thrift import configured
-from makima_relay.websocket import CLOSE_UNSUPPORTED, WebSocketEnd, protocol_options
+from makima_relay.websocket import CLOSE_UNSUPPORTED, WebSocketEnd
+from makima_relay.websocket_options import protocol_options
 
 #: Bytes that the head of the server's answer to the upgrade request may have.
 LONGEST_HEAD: Final = 64 << 10

@@ -1,4 +1,4 @@
-"""What both ends of the relay's WebSockets share: options, pings, closing, pausing.
+"""What both ends of the relay's WebSockets share: sending, closing, and noticing who does not take what is sent.
 
 Autobahn speaks RFC 6455. Its own timers are off, because they ask the global reactor for the time and know nothing
 of paused connections; the few that are needed are here, on an injected clock.
@@ -7,27 +7,20 @@ of paused connections; the few that are needed are here, on an injected clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import txaio
-from autobahn.websocket.compress import (
-    PerMessageDeflateOffer,
-    PerMessageDeflateOfferAccept,
-    PerMessageDeflateResponse,
-    PerMessageDeflateResponseAccept,
-)
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from makima_relay.alarms import Alarm, Alarms
+from makima_relay.alarms import Alarm
 from makima_relay.core.journal import printable
-from makima_relay.frames import FastFrames
 from makima_relay.pieces import CompactPieces
+from makima_relay.pings import Pings
 from makima_relay.reasons import describe
 from makima_relay.sockets import socket_of
 
@@ -45,7 +38,6 @@ CLOSE_TIMEOUT: Final = 1.0
 _TEXT: Final = 1
 #: The bit that marks a compressed message: RFC 7692, section 7.2.1.
 _RSV_COMPRESSED: Final = 4
-_KEEPALIVE: Final = b"alive?"
 _LONGEST_CLOSE_REASON: Final = 123
 
 
@@ -61,39 +53,20 @@ class _Congestion:
         """The connection is gone, which is told elsewhere."""
 
 
-class WebSocketEnd(FastFrames, CompactPieces):
-    """Mixed into Autobahn's protocol classes, before them.
-
-    :cvar keepalive: seconds between pings, and for a pong; pings start with :meth:`keep_alive`.
-    """
+class WebSocketEnd(Pings, CompactPieces):
+    """Mixed into Autobahn's protocol classes, before them."""
 
     #: Autobahn's own option of this name does nothing on Twisted.
     tcpNoDelay = True
     #: Autobahn's log: what matters of it the relay says in its own words.
     log = txaio.make_logger(level="critical")
-    clock: Alarms | IReactorTime
-    keepalive: tuple[float, float]
 
-    _ping_timer: Alarm | IDelayedCall | None = None
     _close_timer: Alarm | IDelayedCall | None = None
-    _unanswered = False
-    _paused = False
     _closed_politely = False
-    _congested = False
     _tell_congested: Callable[[], None] | None = None
     _tell_drained: Callable[[], None] | None = None
-    _pong_waits = False
-    _pong_held: bytes | None = None
-    _ping_behind: bytes | None = None
-    _last_ping = _KEEPALIVE
-    lost_because: str = "connection closed"
 
     # -------------------------------------------------------------------------------------------------- sending
-
-    @property
-    def speaking(self) -> bool:
-        """Whether messages can be sent."""
-        return bool(self.state == self.STATE_OPEN)
 
     @property
     def hearing(self) -> bool:
@@ -132,10 +105,6 @@ class WebSocketEnd(FastFrames, CompactPieces):
             self.sendCloseFrame(code=code, reasonUtf8=encoded or None)
         else:
             self.drop()
-
-    def drop(self) -> None:
-        """Cut the connection at once."""
-        self.transport.abortConnection()
 
     def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
         """Begin or answer the closing handshake; whoever began it, it has to end soon."""
@@ -189,94 +158,6 @@ class WebSocketEnd(FastFrames, CompactPieces):
         if held is not None:
             self._answer_ping(None, held)
 
-    # --------------------------------------------------------------------------------------------------- reading
-
-    def pause(self) -> None:
-        """Stop reading."""
-        self._paused = True
-        self.transport.pauseProducing()
-
-    def resume(self) -> None:
-        """Read again; a pong that could not be read meanwhile is not held against the peer."""
-        self._paused = False
-        if self._unanswered and self._ping_timer is not None:
-            self._ping_timer.reset(self.keepalive[1])
-        self.transport.resumeProducing()
-
-    # ----------------------------------------------------------------------------------------------------- pings
-
-    def keep_alive(self, first: float | None = None) -> None:
-        """Send pings from now on, and drop the connection when one stays unanswered.
-
-        :param first: seconds until the first, where not all connections should ping at once.
-        """
-        self._ping_timer = self.clock.callLater(self.keepalive[0] if first is None else first, self._ping)
-
-    def sendPing(self, payload: bytes | None = None) -> None:
-        """Send a ping; those that keep the connection alive ask again what the last one asked.
-
-        A peer may answer only its latest ping (RFC 6455, 5.5.3), and what an earlier one asked would be left open.
-        """
-        self._last_ping = payload or self._last_ping
-        super().sendPing(payload)
-
-    def _ping(self) -> None:
-        self._unanswered = True
-        self.sendPing(self._last_ping)
-        self._ping_timer = self.clock.callLater(self.keepalive[1], self._pong_overdue)
-
-    def _pong_overdue(self) -> None:
-        self._ping_timer = None
-        if self._unanswered and not self._paused:
-            self.lost_because = "no pong in time"
-            self.drop()
-        else:
-            self._ping_again()
-
-    def _ping_again(self) -> None:
-        if self._ping_timer is not None:
-            self._ping_timer.cancel()
-        self._ping_timer = self.clock.callLater(self.keepalive[0], self._ping)
-
-    def onPing(self, payload: bytes) -> None:
-        """Answer a ping when all that the peer sent before it is safe.
-
-        So a pong tells a peer that it need not keep that any longer. Of several pings that wait the latest is
-        answered (RFC 6455, 5.5.3).
-        """
-        if self._pong_waits:
-            self._ping_behind = payload
-        else:
-            self._pong_waits = True
-            self.safe().addCallback(self._answer_ping, payload)
-
-    def _answer_ping(self, _: object, payload: bytes) -> None:
-        if self._congested:
-            # Or a peer that only sends pings, and takes no pong, would fill the memory with them.
-            self._pong_held = payload
-            return
-        if self.speaking:
-            self.sendPong(payload)  # type: ignore[attr-defined]
-        behind, self._ping_behind = self._ping_behind, None
-        if behind is None:
-            self._pong_waits = False
-        else:
-            self.safe().addCallback(self._answer_ping, behind)
-
-    def safe(self) -> Deferred[None]:
-        """Fires when what the peer has sent so far cannot be lost any more; for subclasses."""
-        return succeed(None)
-
-    def onPong(self, payload: bytes) -> None:
-        """Note a sign of life. Any pong is one: a peer may answer only the latest ping (RFC 6455, 5.5.3)."""
-        if self._unanswered:
-            self._unanswered = False
-            self._ping_again()
-        self.pong_received(payload)
-
-    def pong_received(self, payload: bytes) -> None:
-        """A pong came; for subclasses."""
-
     # ------------------------------------------------------------------------------------------------------- end
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
@@ -304,40 +185,3 @@ class WebSocketEnd(FastFrames, CompactPieces):
         if self.wasNotCleanReason and not self.wasClean:  # type: ignore[attr-defined]
             return printable(self.wasNotCleanReason)  # type: ignore[attr-defined]
         return self.lost_because
-
-
-def protocol_options(max_message_size: int, *, compression: bool, is_server: bool) -> dict[str, Any]:
-    """The options that both factories give to Autobahn's ``setProtocolOptions``.
-
-    :param max_message_size: bytes; a longer message closes the connection with 1009.
-    """
-    options: dict[str, Any] = {
-        "maxFramePayloadSize": max_message_size,
-        "maxMessagePayloadSize": max_message_size,
-        # Close with a code, not by cutting: the peer shall learn why.
-        "failByDrop": False,
-        "echoCloseCodeReason": True,
-        "openHandshakeTimeout": 0,
-        "closeHandshakeTimeout": 0,
-        "autoPingInterval": 0,
-        "tcpNoDelay": True,
-    }
-    if not is_server:
-        options["serverConnectionDropTimeout"] = 0
-    if compression and is_server:
-        options["perMessageCompressionAccept"] = _accept_offer
-    elif compression:
-        options["perMessageCompressionOffers"] = [PerMessageDeflateOffer()]
-        options["perMessageCompressionAccept"] = _accept_response
-    return options
-
-
-def _accept_offer(offers: list[Any]) -> Any:
-    for offer in offers:
-        if isinstance(offer, PerMessageDeflateOffer):
-            return PerMessageDeflateOfferAccept(offer)
-    return None
-
-
-def _accept_response(response: Any) -> Any:
-    return PerMessageDeflateResponseAccept(response) if isinstance(response, PerMessageDeflateResponse) else None

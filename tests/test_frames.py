@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.frames import FastFrames, apply_mask, join_masked, join_unmasked, split_pong
+from makima_relay.frames import FastFrames
 from makima_relay.link_factory import LinkFactory
+from makima_relay.simple_frames import apply_mask, join_masked, join_unmasked, split_pong
 from makima_relay.thrift import Thrifty, configured, slim
-from makima_relay.websocket import CLOSE_TIMEOUT, WebSocketEnd, protocol_options
+from makima_relay.websocket import CLOSE_TIMEOUT, WebSocketEnd
+from makima_relay.websocket_options import protocol_options
 from tests.frames import BINARY, CLOSE, PING, PONG, TEXT, Frame, decode_frames, encode_frame
 from tests.untraced import untraced
 from tests.wire import Peer, ServerPeer, connect_daemon

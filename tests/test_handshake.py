@@ -17,7 +17,8 @@ from makima_relay.frames import FastFrames
 from makima_relay.handshake import accepting, read_upgrade
 from makima_relay.link_factory import LinkFactory
 from makima_relay.thrift import Thrifty
-from makima_relay.websocket import CLOSE_TIMEOUT, WebSocketEnd, protocol_options
+from makima_relay.websocket import CLOSE_TIMEOUT, WebSocketEnd
+from makima_relay.websocket_options import protocol_options
 from tests.frames import PING, TEXT, encode_frame, upgrade_request
 from tests.untraced import untraced
 from tests.wire import ADDRESS, Peer

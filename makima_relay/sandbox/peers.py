@@ -14,7 +14,8 @@ from makima_relay.core.composer import COMPOSERS
 from makima_relay.core.fleet import daemon_id_of
 from makima_relay.core.messages import Hello
 from makima_relay.link_factory import LinkFactory
-from makima_relay.websocket import CLOSE_UNSUPPORTED, WebSocketEnd, protocol_options
+from makima_relay.websocket import CLOSE_UNSUPPORTED, WebSocketEnd
+from makima_relay.websocket_options import protocol_options
 
 CLOSE_REPLACED = 4409
 _AUTH_TIMEOUT = 10.0
