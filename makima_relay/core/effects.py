@@ -48,12 +48,14 @@ class SaveTask(Gate, frozen=True):
     :ivar at: when it became so, in seconds since the epoch.
     :ivar message: its whole ``spawnTask``, the first time.
     :ivar before: the status that it had until then; none for a task that is new to the store.
+    :ivar elsewhere: whether another relay has it, or had it until now.
     """
 
     task: Task
     at: float
     message: bytes | None = None
     before: TaskStatus | None = None
+    elsewhere: bool = False
 
 
 class KeepReport(Gate, frozen=True):

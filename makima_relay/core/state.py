@@ -158,7 +158,9 @@ class State:
             self._change_hands(before, task)
         if message is not None:
             self.waiting.put_message(task.task_id, message)
-        self.note(effects.SaveTask(task, self.wall(now), message, None if before is None else before.status))
+        elsewhere = task.relay is not None or (before is not None and before.relay is not None)
+        status_before = None if before is None else before.status
+        self.note(effects.SaveTask(task, self.wall(now), message, status_before, elsewhere))
 
     def _change_hands(self, before: Task | None, task: Task) -> None:
         holder_before = None if before is None else self.holder(before)

@@ -6,6 +6,14 @@ import attrs
 
 from makima_relay.core.tasks import TaskStatus
 
+#: The names of daemons elsewhere are with the tasks that they had.
+_OF_DAEMON = """
+    tasks.daemon_id IN (
+        SELECT ? UNION SELECT daemon_id FROM daemons WHERE hostname = ?
+        UNION SELECT elsewhere.daemon_id FROM tasks AS elsewhere WHERE elsewhere.hostname = ?
+    )
+"""
+
 
 @attrs.frozen(kw_only=True)
 class Filter:
@@ -27,8 +35,8 @@ def condition(wanted: Filter) -> tuple[str, list[str]]:
         terms.append("status = ?")
         values.append(wanted.status.value)
     if wanted.daemon is not None:
-        terms.append("daemon_id IN (SELECT ? UNION SELECT daemon_id FROM daemons WHERE hostname = ?)")
-        values += [wanted.daemon, wanted.daemon]
+        terms.append(_OF_DAEMON)
+        values += [wanted.daemon] * 3
     if wanted.text:
         escaped = wanted.text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
         terms.append(r"(name LIKE ? ESCAPE '\' OR task_id LIKE ? ESCAPE '\')")

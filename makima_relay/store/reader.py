@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import attrs
@@ -13,25 +14,42 @@ from makima_relay.core.outbox import Backlog
 from makima_relay.core.snapshot import Snapshot, StoredDaemon, StoredTask
 from makima_relay.core.tasks import Task, TaskStatus
 from makima_relay.store.filters import Filter, condition
+from makima_relay.store.foreign import read_foreign
 from makima_relay.store.keys import read_keys
+from makima_relay.store.peers import read_peers
 from makima_relay.store.search import Counts, find
 
 _COLUMNS = """
     key, position, task_id, name, status, daemon_id, attempts, tries,
-    received_at, dispatched_at, started_at, finished_at, error, traceparent
+    received_at, dispatched_at, started_at, finished_at, error, traceparent, relay, hostname
 """
 _UNFINISHED = "('pending', 'dispatched', 'running', 'orphaned')"
 #: SQLite takes a bounded number of parameters; this many ids are asked for at a time.
 _IDS_AT_A_TIME = 500
+_NEXT_KEY = """
+    SELECT 1 + max(coalesce((SELECT max(key) FROM tasks), 0), coalesce((SELECT max(position) FROM tasks), 0),
+                   (SELECT coalesce(max(max(key, position)), 0) FROM foreign_tasks))
+"""
+#: Tasks that other relays have are not with daemons here.
+_WITH_TASKS = f"""
+    SELECT daemon_id FROM tasks WHERE status IN {_UNFINISHED} AND relay IS NULL
+    UNION ALL SELECT daemon_id FROM foreign_tasks
+"""
+_NAME = "SELECT hostname FROM daemons WHERE daemon_id = ?"
+_AGENT_NAME = "coalesce(nullif((SELECT agent_name FROM peers WHERE relay_id = relay), ''), relay)"
 _decode_changes = json.Decoder(list[tuple[float, str, str | None, str | None]]).decode
 
 
 @attrs.frozen
 class TaskRow:
-    """A task of the history, with its daemon's name."""
+    """A task of the history, with its daemon's name.
+
+    :ivar relay: the agent name of the relay that has or had it; none if it is this one.
+    """
 
     task: Task
     hostname: str | None
+    relay: str | None = None
 
 
 @attrs.frozen
@@ -60,14 +78,14 @@ def _task(row: Sequence[Any]) -> Task:
         finished_at=row[11],
         error=row[12],
         traceparent=row[13],
+        relay=row[14],
+        hostname=row[15],
     )
 
 
 def read_snapshot(cursor: Any) -> Snapshot:
     """Read all that a relay takes up when it starts; finished tasks stay where they are."""
-    next_key = cursor.execute(
-        "SELECT 1 + max(coalesce((SELECT max(key) FROM tasks), 0), coalesce((SELECT max(position) FROM tasks), 0))"
-    ).fetchone()[0]
+    next_key = cursor.execute(_NEXT_KEY).fetchone()[0]
     total = cursor.execute("SELECT value FROM meta WHERE name = 'total_finished'").fetchone()[0]
     return Snapshot(
         next_key=next_key,
@@ -77,6 +95,7 @@ def read_snapshot(cursor: Any) -> Snapshot:
         backlog=_read_backlog(cursor),
         entries=_read_journal(cursor),
         keys=read_keys(cursor),
+        peers=read_peers(cursor),
     )
 
 
@@ -112,14 +131,18 @@ def _read_unfinished(cursor: Any) -> tuple[StoredTask, ...]:
         f"SELECT {_COLUMNS}, message FROM tasks LEFT JOIN task_messages ON task = key "
         f"WHERE status IN {_UNFINISHED} ORDER BY position"
     )
-    return tuple(StoredTask(task=_task(row), message=row[14], commands=tuple(commands.get(row[0], ()))) for row in rows)
+    own = [(_task(row), row[16]) for row in rows]
+    foreign = [(task, None) for task in read_foreign(cursor)]
+    return tuple(
+        StoredTask(task=task, message=message, commands=tuple(commands.get(task.key, ())))
+        for task, message in chain(own, foreign)
+    )
 
 
 def _read_daemons(cursor: Any) -> tuple[StoredDaemon, ...]:
     """Read the daemons that matter before they connect: those with tasks, and those being drained."""
     rows = cursor.execute(
-        "SELECT daemon_id, machine_id, hostname, draining FROM daemons WHERE draining OR daemon_id IN "
-        f"(SELECT daemon_id FROM tasks WHERE status IN {_UNFINISHED})"
+        f"SELECT daemon_id, machine_id, hostname, draining FROM daemons WHERE draining OR daemon_id IN ({_WITH_TASKS})"
     )
     return tuple(
         StoredDaemon(daemon_id=row[0], machine_id=row[1], hostname=row[2], draining=bool(row[3])) for row in rows
@@ -184,11 +207,11 @@ def _places(wanted: Filter, limit: int, offset: int, total: int) -> tuple[str, l
 def _read_rows(cursor: Any, places: str, values: list[Any]) -> list[TaskRow]:
     columns = ", ".join(f"tasks.{name.strip()}" for name in _COLUMNS.split(","))
     rows = cursor.execute(
-        f"SELECT {columns}, hostname FROM ({places}) JOIN tasks ON position = place "
+        f"SELECT {columns}, daemons.hostname, {_AGENT_NAME} FROM ({places}) JOIN tasks ON position = place "
         "LEFT JOIN daemons ON daemons.daemon_id = tasks.daemon_id ORDER BY position DESC",
         values,
     )
-    return [TaskRow(_task(row), row[14]) for row in rows]
+    return [TaskRow(_task(row), row[15] or row[16], row[17]) for row in rows]
 
 
 def _count(cursor: Any, wanted: Filter) -> int:
@@ -211,7 +234,8 @@ def read_task(cursor: Any, task_id: str) -> tuple[TaskRow, list[TaskEvent]] | No
     if not found:
         return None
     task = found[0]
-    daemon = cursor.execute("SELECT hostname FROM daemons WHERE daemon_id = ?", [task.daemon_id]).fetchone()
+    (hostname,) = cursor.execute(_NAME, [task.daemon_id]).fetchone() or (None,)
+    (relay,) = cursor.execute(f"SELECT {_AGENT_NAME} FROM tasks WHERE key = ?", [task.key]).fetchone()
     rows = cursor.execute("SELECT changes FROM task_changes WHERE task = ? ORDER BY number", [task.key])
     events = [TaskEvent(*change) for row in rows for change in _decode_changes(row[0])]
-    return TaskRow(task, None if daemon is None else daemon[0]), events
+    return TaskRow(task, task.hostname or hostname, relay), events

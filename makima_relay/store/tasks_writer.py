@@ -11,34 +11,38 @@ import msgspec
 
 from makima_relay.core.effects import OrphanTasks, SaveTask
 from makima_relay.core.tasks import FINISHED, Task, TaskStatus
+from makima_relay.store.foreign import orphan_foreign
 from makima_relay.store.rows import write_rows
 
 _ADD = """
     INSERT INTO tasks (key, position, task_id, name, status, daemon_id, attempts, tries,
-                       received_at, dispatched_at, started_at, finished_at, error, traceparent) {rows}
+                       received_at, dispatched_at, started_at, finished_at, error, traceparent, relay, hostname) {rows}
 """
 _RENEW = """
     UPDATE tasks SET position = ?, name = ?, status = ?, daemon_id = ?, attempts = ?, tries = ?,
-        received_at = ?, dispatched_at = ?, started_at = ?, finished_at = ?, error = ?, traceparent = ?
+        received_at = ?, dispatched_at = ?, started_at = ?, finished_at = ?, error = ?, traceparent = ?,
+        relay = ?, hostname = ?
     WHERE key = ?
 """
 # SQLite touches the indexes of all columns that are set, changed or not: the usual moves set few.
 _DISPATCH = """
     UPDATE tasks SET status = ?, daemon_id = ?, attempts = ?, tries = ?,
-        dispatched_at = ?, started_at = ?, finished_at = ?, error = ? WHERE key = ?
+        dispatched_at = ?, started_at = ?, finished_at = ?, error = ?, relay = ?, hostname = ? WHERE key = ?
 """
 _MOVE = "UPDATE tasks SET status = ?, started_at = ?, finished_at = ?, error = ? WHERE key = ?"
 _ADD_CHANGES = "INSERT INTO task_changes (task, changes) {rows}"
 _KEEP_MESSAGES = "INSERT OR REPLACE INTO task_messages (task, message) {rows}"
 _EXISTS = "SELECT 1 FROM tasks WHERE key = ?"
 _COUNT = "UPDATE task_counts SET tasks = tasks + ? WHERE status = ?"
-_AT_WORK = "FROM tasks WHERE status IN ('dispatched', 'running')"
+#: What another relay has goes on there.
+_IS_AT_WORK = "status IN ('dispatched', 'running') AND relay IS NULL"
+_AT_WORK = f"FROM tasks WHERE {_IS_AT_WORK}"
 _COUNT_AT_WORK = f"SELECT status, count(*) {_AT_WORK} GROUP BY status"
 _NOTE_ORPHANS = f"""
     INSERT INTO task_changes (task, changes)
     SELECT key, CAST(json_array(json_array(?, 'orphaned', daemon_id, error)) AS BLOB) {_AT_WORK}
 """
-_ORPHAN = "UPDATE tasks SET status = 'orphaned' WHERE status IN ('dispatched', 'running')"
+_ORPHAN = f"UPDATE tasks SET status = 'orphaned' WHERE {_IS_AT_WORK}"
 _FORGET = (
     "DELETE FROM commands WHERE task = ?",
     "DELETE FROM task_changes WHERE task = ?",
@@ -50,9 +54,12 @@ _SOME_DAEMONS = "SELECT max(daemon_id) FROM (SELECT daemon_id FROM daemons WHERE
 _FORGET_DAEMONS = """
     DELETE FROM daemons WHERE daemon_id > ? AND daemon_id <= ?
         AND seen_at < ? AND NOT draining AND daemon_id NOT IN (SELECT value FROM json_each(?))
+        AND daemon_id NOT IN (SELECT daemon_id FROM foreign_tasks WHERE daemon_id IS NOT NULL)
         AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.daemon_id = daemons.daemon_id)
 """
 
+#: How many members of a task there are columns for.
+_COLUMNS = 16
 #: SQLite's binding takes a plain string much faster than an enum.
 _WORDS = {status: status.value for status in TaskStatus}
 _encode = msgspec.json.Encoder().encode
@@ -92,8 +99,8 @@ def _write_last_states(cursor: Any, moves_of_tasks: Iterable[list[SaveTask]]) ->
             added.append(row)
         elif any(save.before in FINISHED for save in moves):
             renewed.append([row[1], *row[3:], row[0]])
-        elif any(save.task.status is TaskStatus.DISPATCHED for save in moves):
-            dispatched.append([*row[4:8], *row[9:13], row[0]])
+        elif any(save.elsewhere or save.task.status is TaskStatus.DISPATCHED for save in moves):
+            dispatched.append([*row[4:8], *row[9:13], *row[14:], row[0]])
         else:
             moved.append([row[4], *row[10:13], row[0]])
     write_rows(cursor, _ADD, added)
@@ -104,7 +111,7 @@ def _write_last_states(cursor: Any, moves_of_tasks: Iterable[list[SaveTask]]) ->
 
 def _row(task: Task) -> list[Any]:
     """A task's columns, which are its first members in their order."""
-    row = list(msgspec.structs.astuple(task)[:14])
+    row = list(msgspec.structs.astuple(task)[:_COLUMNS])
     row[4] = _WORDS[task.status]
     return row
 
@@ -132,11 +139,12 @@ def _add_to_counts(cursor: Any, counts: dict[str, int]) -> None:
 
 
 def orphan_tasks(cursor: Any, orphanings: Iterable[OrphanTasks]) -> None:
-    """Orphan all tasks that are dispatched or running, in a transaction that the caller commits."""
+    """Orphan all tasks that daemons here were left with, in a transaction that the caller commits."""
     for orphaning in orphanings:
         counts = dict(cursor.execute(_COUNT_AT_WORK).fetchall())
         cursor.execute(_NOTE_ORPHANS, [orphaning.at])
         cursor.execute(_ORPHAN)
+        orphan_foreign(cursor)
         orphaned = {TaskStatus.ORPHANED.value: sum(counts.values())}
         _add_to_counts(cursor, orphaned | {status: -number for status, number in counts.items()})
 

@@ -10,8 +10,11 @@ from typing import Any
 import msgspec
 
 from makima_relay.core import effects
+from makima_relay.core.cluster_effects import SaveForeign
 from makima_relay.core.journal import MOST_ENTRIES
+from makima_relay.store.foreign import write_foreign
 from makima_relay.store.keys import OF_KEYS, write_keys
+from makima_relay.store.peers import OF_PEERS, write_peers
 from makima_relay.store.rows import write_rows
 from makima_relay.store.tasks_writer import orphan_tasks, write_tasks
 
@@ -26,8 +29,8 @@ def write(cursor: Any, batch: Sequence[effects.Saved]) -> None:
     """Write a batch inside a transaction that the caller commits.
 
     Effects of one class are written together, in their order; those of different classes touch different tables,
-    except commands, whose keeping and forgetting is told apart in :func:`_write_commands`, keys, and orphaning, which
-    comes first in a relay's life.
+    except commands, whose keeping and forgetting is told apart in :func:`_write_commands`, tasks of other relays, which
+    take their commands with them, keys, peers, and orphaning, which comes first in a relay's life.
 
     :param cursor: adbapi's transaction.
     :raises sqlite3.Error: whatever SQLite finds.
@@ -39,6 +42,10 @@ def write(cursor: Any, batch: Sequence[effects.Saved]) -> None:
     write_tasks(cursor, by_class[effects.SaveTask])
     if effects.KeepCommand in by_class or effects.ForgetCommands in by_class:
         _write_commands(cursor, batch)
+    if SaveForeign in by_class:
+        write_foreign(cursor, by_class[SaveForeign])
+    if not by_class.keys().isdisjoint(OF_PEERS):
+        write_peers(cursor, batch)
     _write_reports(cursor, by_class[effects.KeepReport], by_class[effects.KeepReports])
     _forget_reports(cursor, by_class[effects.ForgetReports])
     if not by_class.keys().isdisjoint(OF_KEYS):

@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 
+from makima_relay.core.cluster_effects import (
+    DropEntries,
+    ForgetEntries,
+    KeepEntry,
+    SaveForeign,
+    SavePeer,
+    SaveReceived,
+)
 from makima_relay.core.effects import (
     Effect,
     ForgetCommands,
@@ -21,15 +29,16 @@ from makima_relay.core.effects import (
     Urgent,
 )
 from makima_relay.core.journal import MOST_ENTRIES, Entry
-from makima_relay.core.outbox import Backlog
 from makima_relay.core.snapshot import Snapshot, StoredDaemon, StoredTask
 from makima_relay.core.tasks import Task, TaskStatus
+from tests.core.model_peers import ModelPeers, OfPeers, backlog_of
 
 
-class ModelStore:
+class ModelStore(ModelPeers):
     """Tables as the database has them, with its constraints.
 
     :ivar tasks: by key; the other tables likewise by what is unique in them.
+    :ivar foreign: unfinished tasks of other relays, by key.
     :ivar dispatches: how often each task was ever committed as dispatched to a daemon, by (task id, daemon id).
     :ivar ends: how often each task was ever committed as finished, by task id.
     :ivar ever_kept: every report that was ever committed with the end of its task.
@@ -38,12 +47,14 @@ class ModelStore:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.tasks: dict[int, Task] = {}
         self.messages: dict[int, bytes] = {}
         self.commands: list[tuple[int, bytes | None]] = []
         self.reports: dict[int, bytes] = {}
         self.daemons: dict[str, SaveDaemon] = {}
         self.entries: list[Entry] = []
+        self.foreign: dict[int, Task] = {}
         self.dispatches: Counter[tuple[str, str | None]] = Counter()
         self.ends: Counter[str] = Counter()
         self.ever_kept: set[bytes] = set()
@@ -74,14 +85,29 @@ class ModelStore:
                     self._change_reports(effect)
                 case SaveDaemon():
                     self.daemons[effect.daemon_id] = effect
+                case SaveForeign() | SavePeer() | SaveReceived() | KeepEntry() | ForgetEntries() | DropEntries():
+                    self._change_cluster(effect)
                 case SaveEntry(entry):
                     assert not self.entries or entry.number > self.entries[-1].number, "entries are out of order"
                     self.entries = [*self.entries[1 - MOST_ENTRIES :], entry]
 
     def _orphan_tasks(self) -> None:
-        for key, task in self.tasks.items():
-            if task.status in (TaskStatus.DISPATCHED, TaskStatus.RUNNING):
-                self.tasks[key] = task.to(TaskStatus.ORPHANED)
+        for table in (self.tasks, self.foreign):
+            for key, task in table.items():
+                if task.status in (TaskStatus.DISPATCHED, TaskStatus.RUNNING) and task.relay is None:
+                    table[key] = task.to(TaskStatus.ORPHANED)
+
+    def _change_cluster(self, effect: SaveForeign | OfPeers) -> None:
+        if not isinstance(effect, SaveForeign):
+            self.change_peers(effect)
+            return
+        task = effect.task
+        self.foreign.pop(task.key, None)
+        if not task.at_work:
+            self.commands = [each for each in self.commands if each[0] != task.key]
+        else:
+            assert task.task_id not in {each.task_id for each in self.foreign.values()}, "a task has two keys"
+            self.foreign[task.key] = task
 
     def _change_reports(self, effect: KeepReport | KeepReports | ForgetReports) -> None:
         match effect:
@@ -116,11 +142,13 @@ class ModelStore:
     def snapshot(self) -> Snapshot:
         """What a relay takes up when it starts."""
         unfinished = sorted((each for each in self.tasks.values() if not each.finished), key=lambda each: each.position)
-        with_tasks = {each.daemon_id for each in unfinished}
+        foreign = sorted(self.foreign.values(), key=lambda each: each.key)
+        with_tasks = {each.daemon_id for each in (*unfinished, *foreign) if each.relay is None}
+        every = (*self.tasks.values(), *foreign)
         return Snapshot(
-            next_key=1 + max((max(each.key, each.position) for each in self.tasks.values()), default=0),
+            next_key=1 + max((max(each.key, each.position) for each in every), default=0),
             total_finished=self.ends.total(),
-            tasks=tuple(self._stored(each) for each in unfinished),
+            tasks=tuple(self._stored(each) for each in (*unfinished, *foreign)),
             daemons=tuple(
                 StoredDaemon(
                     daemon_id=each.daemon_id,
@@ -131,15 +159,10 @@ class ModelStore:
                 for each in self.daemons.values()
                 if each.draining or each.daemon_id in with_tasks
             ),
-            backlog=self._backlog(),
+            backlog=backlog_of(self.reports),
             entries=tuple(self.entries),
+            peers=self.peers(),
         )
-
-    def _backlog(self) -> Backlog:
-        if not self.reports:
-            return Backlog()
-        size = sum(map(len, self.reports.values()))
-        return Backlog(min(self.reports), max(self.reports), len(self.reports), size)
 
     def page(self, after: int, up_to: int) -> list[tuple[int, bytes]]:
         """The reports with a number in a range, two at a time."""

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from importlib import resources
 from pathlib import Path
+from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.core.snapshot import StoredTask
+from makima_relay.core.outbox import Backlog
+from makima_relay.core.snapshot import Snapshot, StoredTask
 from makima_relay.core.tasks import TaskStatus
 from makima_relay.store import reader, writer
-from makima_relay.store.database import connect, open_database
+from makima_relay.store.database import connect, newest_schema, open_database
 from makima_relay.store.filters import Filter
 from makima_relay.store.reader import TaskEvent
 from tests.store.case import finished, make_task, save
+
+SCHEMA: Final = resources.files("makima_relay.store") / "schema"
 
 #: What a relay of the first schema wrote: one task ran to its end, one is at work.
 FIRST = """
@@ -30,6 +35,23 @@ INSERT INTO task_events (task, at, status, daemon_id, error) VALUES
 -- And what an operator has added.
 CREATE VIEW at_work AS SELECT task_id FROM tasks WHERE status = 'dispatched';
 """
+#: What a relay of any schema has written: a task that waits with its commands, and a report.
+ANY = """
+INSERT INTO tasks (key, position, task_id, name, status, attempts, tries, received_at)
+    VALUES (3, 4, 't3', 'task 3', 'pending', 0, 0, 1003.0);
+UPDATE task_counts SET tasks = 1 WHERE status = 'pending';
+INSERT INTO task_messages VALUES (3, x'7b7d');
+INSERT INTO commands (task, payload) VALUES (3, x'61'), (3, NULL), (3, x'62');
+INSERT INTO reports VALUES (7, x'72');
+CREATE VIEW waiting AS SELECT task FROM commands;
+"""
+
+
+def copy_schema(directory: Path, version: int) -> None:
+    """Have the schema as it was in an earlier version."""
+    for each in SCHEMA.iterdir():
+        if each.name[:4].isdigit() and int(each.name[:4]) <= version:
+            (directory / each.name).write_text(each.read_text(encoding="utf-8"), encoding="utf-8")
 
 
 class UpgradeTests(SynchronousTestCase):
@@ -39,8 +61,7 @@ class UpgradeTests(SynchronousTestCase):
         """Have a database of the first schema with something in it, and upgrade it."""
         directory = Path(self.mktemp()).absolute()
         directory.mkdir()
-        script = resources.files("makima_relay.store") / "schema" / "0001_initial.sql"
-        (directory / "0001_initial.sql").write_text(script.read_text(encoding="utf-8"), encoding="utf-8")
+        copy_schema(directory, 1)
         path = directory / "relay.sqlite3"
         open_database(path, directory).release()
         with closing(connect(path)) as older:
@@ -99,3 +120,42 @@ class UpgradeTests(SynchronousTestCase):
         for status, number in ((TaskStatus.DISPATCHED, 0), (TaskStatus.FAILED, 1), (TaskStatus.PENDING, 1)):
             self.assertEqual(reader.read_page(self.cursor, Filter(status=status), 10, 0)[1], number, status)
         self.assertEqual(reader.read_snapshot(self.cursor).total_finished, 2)
+
+
+class EveryVersionTests(SynchronousTestCase):
+    """From each earlier schema to the newest."""
+
+    def upgraded(self, version: int) -> sqlite3.Connection:
+        """A database of that version with something in it, upgraded."""
+        directory = Path(self.mktemp()).absolute()
+        directory.mkdir()
+        copy_schema(directory, version)
+        path = directory / "relay.sqlite3"
+        open_database(path, directory).release()
+        with closing(connect(path)) as older:
+            older.executescript(ANY)
+        self.addCleanup(open_database(path).release)
+        connection = connect(path)
+        self.addCleanup(connection.close)
+        with closing(sqlite3.connect(directory / f"relay.sqlite3.v{version}.backup")) as copy:
+            found = copy.execute("PRAGMA user_version").fetchone()[0], copy.execute("SELECT * FROM waiting").fetchall()
+        self.assertEqual(found, (version, [(3,)] * 3))
+        return connection
+
+    def test_what_waited_waits_on(self) -> None:
+        """With its commands in their order; what the newest schema has besides is empty. The older one is backed up."""
+        for version in range(1, newest_schema()):
+            cursor = self.upgraded(version).cursor()
+            snapshot = reader.read_snapshot(cursor)
+            waits = StoredTask(task=make_task(3, position=4), message=b"{}", commands=(b"a", None, b"b"))
+            self.assertEqual(snapshot, Snapshot(next_key=5, tasks=(waits,), backlog=Backlog(7, 7, 1, 1)))
+            self.assertEqual(cursor.execute("SELECT * FROM waiting").fetchall(), [(3,)] * 3)
+
+    def test_all_versions_come_to_the_same_schema(self) -> None:
+        """Table by table and index by index."""
+        query = "SELECT name, sql FROM sqlite_schema WHERE type != 'view' ORDER BY name"
+        schemas = [self.upgraded(each).execute(query).fetchall() for each in range(1, newest_schema())]
+        path = Path(self.mktemp()).absolute()
+        self.addCleanup(open_database(path).release)
+        with closing(connect(path)) as new:
+            self.assertEqual(schemas, [new.execute(query).fetchall()] * len(schemas))
