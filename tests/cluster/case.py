@@ -124,6 +124,7 @@ class RedisTestCase(TestCase):
     skip = MISSING
     cluster = "test"
     options: tuple[str, ...] = ()
+    url_of_asking: str | None = None
 
     def setUp(self) -> None:
         """Start Redis."""
@@ -168,6 +169,6 @@ class RedisTestCase(TestCase):
         """Have Redis do something."""
         if not hasattr(self, "_asking"):
             self._asking = Connection(reactor, TIMEOUT)
-            await open_connection(self.dial(), self._asking)
+            await open_connection(self.dial(self.url_of_asking), self._asking)
             self.addCleanup(self._asking.transport.abortConnection)
         return await self._asking.execute_command(*words)

@@ -1,0 +1,318 @@
+"""A Redis that cannot be used: what is said about it, once, and when it is tried again."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.error import ConnectionRefusedError as Refused
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock as ManualReactor
+from twisted.internet.testing import StringTransport
+from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from makima_relay.cluster.connection import TIMEOUT, Dial
+from makima_relay.cluster.dialling import redis_dial, redis_trust
+from makima_relay.cluster.membership import Membership
+from makima_relay.cluster.names import Names
+from makima_relay.connector_options import Backoff
+from makima_relay.endpoints import StartError
+from makima_relay.settings import RedisURL
+from makima_relay.settings.redis_url import read_redis_url
+from tests.cluster.case import Recorder, RedisTestCase, presence, reactor, until
+from tests.cluster.redis_server import REDIS_SERVER
+from tests.fakes import clock_on, elapse
+from tests.processes.certificates import make_certificate
+
+HELLO = b"*4\r\n$7\r\nversion\r\n$%d\r\n%b\r\n$4\r\nrole\r\n$%d\r\n%b\r\n"
+
+
+class Transport(StringTransport):
+    """A transport in memory whose end is told."""
+
+    def __init__(self, protocol: Any) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self.is_aborted = False
+
+    def abortConnection(self) -> None:
+        """Note it."""
+        self.is_aborted = True
+
+
+@implementer(IStreamClientEndpoint)
+class Endpoint:
+    """Leads to what a test has there.
+
+    :param answer: what comes at once; none for a refusal.
+    """
+
+    def __init__(self, answer: bytes | None) -> None:
+        self.answer = answer
+        self.attempts = 0
+        self.transports: list[Transport] = []
+
+    def connect(self, protocolFactory: Factory) -> Deferred[Any]:
+        """Connect, or not."""
+        self.attempts += 1
+        if self.answer is None:
+            return fail(Refused())
+        protocol: Any = protocolFactory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+        transport = Transport(protocol)
+        self.transports.append(transport)
+        protocol.makeConnection(transport)
+        if self.answer:
+            reactor_turn.append(lambda: protocol.dataReceived(self.answer))
+        return succeed(protocol)
+
+
+#: What comes when the connection is made, and was answered.
+reactor_turn: list[Callable[[], object]] = []
+
+
+class LogTestCase(SynchronousTestCase):
+    """Reads what is logged."""
+
+    def setUp(self) -> None:
+        """Listen."""
+        self.lines: list[str] = []
+        observer = lambda event: self.lines.append(str(event.get("reason", "")))  # noqa: E731
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        reactor_turn.clear()
+
+
+class TroubleTests(LogTestCase):
+    """In memory, with a clock that is moved by hand."""
+
+    def start(self, answer: bytes | None, url: str = "redis://h") -> Endpoint:
+        """Start a member."""
+        self.reactor = ManualReactor()
+        endpoint = Endpoint(answer)
+        self.recorder = Recorder()
+        self.membership = Membership(
+            self.recorder,
+            lambda: presence("a"),
+            names=Names("test"),
+            relay_id="a",
+            dial=Dial(read_redis_url(url), endpoint),
+            clock=clock_on(self.reactor),
+            backoff=Backoff(1.0, 60.0, lambda: 0.0),
+        )
+        self.membership.start()
+        for come in reactor_turn:
+            come()
+        return endpoint
+
+    def said(self) -> list[str]:
+        """Why Redis cannot be used, as it was logged."""
+        return [line for line in self.lines if line]
+
+    def test_it_is_tried_again_after_longer_and_longer_waits(self) -> None:
+        """1, 2, 4 … 60 seconds; the same reason is given once, and nobody is told of what never was."""
+        endpoint = self.start(None)
+        for attempts, wait in enumerate((1, 2, 4, 8, 16, 32, 60, 60), 1):
+            elapse(self.reactor, wait - 0.5)
+            self.assertEqual(endpoint.attempts, attempts)
+            elapse(self.reactor, 0.5)
+            self.assertEqual(endpoint.attempts, attempts + 1)
+        self.assertEqual(self.said(), ["it cannot be reached: Connection was refused by other side."])
+        self.assertEqual(self.recorder.told, [])
+        self.successResultOf(self.membership.stop())
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_no_answer_is_not_waited_for_longer_than_the_time_out(self) -> None:
+        """Whoever listens there says nothing."""
+        endpoint = self.start(b"")
+        elapse(self.reactor, TIMEOUT - 0.1)
+        self.assertEqual(self.said(), [])
+        elapse(self.reactor, 0.2)
+        self.assertEqual(self.said(), ["Not received Redis response in 5.0 seconds"])
+        self.assertTrue(endpoint.transports[0].is_aborted)
+
+    def test_a_stop_ends_an_attempt(self) -> None:
+        """Nothing is left of it."""
+        endpoint = self.start(b"")
+        self.successResultOf(self.membership.stop())
+        self.assertTrue(endpoint.transports[0].is_aborted)
+        elapse(self.reactor, 100)
+        self.assertEqual((endpoint.attempts, self.said()), (1, []))
+
+    def test_what_cannot_be_used_is_said_in_one_line(self) -> None:
+        """Old versions, replicas, what is no Redis."""
+        for answer, words in (
+            (HELLO % (5, b"6.0.9", 6, b"master"), "it is too old (6.0.9): the relay needs Redis 6.2 or later"),
+            (HELLO % (1, b"x", 6, b"master"), "it is too old (x): the relay needs Redis 6.2 or later"),
+            (b"-ERR unknown command `HELLO`\r\n", "it is too old (before 6): the relay needs Redis 6.2 or later"),
+            (HELLO % (5, b"7.2.1", 5, b"slave"), "this is a replica, which takes no writes; name the primary"),
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", "what answers is no Redis: an unknown kind of answer"),
+            (b":1\r\n", "what answers is no Redis"),
+            (b"-LOADING Redis is loading\r\n", "it refuses: LOADING Redis is loading"),
+        ):
+            self.lines.clear()
+            reactor_turn.clear()
+            endpoint = self.start(answer)
+            if endpoint.transports[0].is_aborted and not self.said():
+                endpoint.transports[0]._protocol.connectionLost(Failure(ConnectionAborted()))
+            self.assertEqual(self.said(), [words])
+
+
+class CredentialTests(RedisTestCase):
+    """As whom the relay comes."""
+
+    options = ("--requirepass", "hunt@er2")
+
+    def setUp(self) -> None:
+        """Listen to the log."""
+        super().setUp()
+        self.reasons: list[str] = []
+        self.everything: list[str] = []
+
+        def observe(event: Any) -> None:
+            self.everything.append(repr(event))
+            if "reason" in event:
+                self.reasons.append(str(event["reason"]))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+
+    def url(self, credentials: str) -> str:
+        """The URL with user and password."""
+        return f"unix://{credentials}@{self.redis.path}"
+
+    async def test_the_right_password_is_taken(self) -> None:
+        """And the database that is named."""
+        member = self.member("a", self.url(":hunt%40er2") + "?db=3")
+        member.link.start()
+        await until(lambda: member.recorder.only("ready"))
+        self.url_of_asking = self.url(":hunt%40er2")
+        self.assertEqual(await self.ask("DBSIZE"), 0)
+        await self.ask("SELECT", 3)
+        self.assertGreaterEqual(await self.ask("DBSIZE"), 3)
+
+    async def test_wrong_credentials_are_said_once_and_tried_again(self) -> None:
+        """Without showing them; until they are right."""
+        member = self.member("a", self.url("somebody:wrong-one"))
+        member.link.start()
+        await until(lambda: self.reasons)
+        self.assertIn("it refuses the credentials: WRONGPASS", self.reasons[0])
+        self.assertNotIn("wrong-one", "".join(self.everything))
+        member.link.dial = self.dial(self.url(":hunt%40er2"))
+        await until(lambda: member.recorder.only("ready"))
+        self.assertEqual((len(self.reasons), member.recorder.only("lost")), (1, []))
+
+    async def test_missing_credentials_are_said(self) -> None:
+        """Redis wants some."""
+        member = self.member("a")
+        member.link.start()
+        await until(lambda: self.reasons)
+        self.assertIn("it refuses the credentials: NOAUTH", self.reasons[0])
+
+    async def test_a_user_that_may_too_little_is_said(self) -> None:
+        """With what it may not, and where to read what it must be allowed."""
+        self.url_of_asking = self.url(":hunt%40er2")
+        await self.ask("ACL", "SETUSER", "relay", "on", ">pass", "~other:*", "&*", "+@all")
+        member = self.member("a", self.url("relay:pass"))
+        member.link.start()
+        await until(lambda: self.reasons)
+        self.assertIn("its user is not allowed what the relay needs, see docs/cluster.md: NOPERM", self.reasons[0])
+
+    async def test_a_user_that_is_held_to_the_cluster_is_enough(self) -> None:
+        """The line of the documentation; nothing outside of the cluster's keys and channels can be touched."""
+        page = Path(__file__).parents[2] / "docs/cluster.md"
+        found = re.search(r"^ACL SETUSER .*$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert found is not None
+        line = found[0].replace("{NAME}", "{test}").replace("PASSWORD", "pass")
+        self.url_of_asking = self.url(":hunt%40er2")
+        await self.ask(*line.split())
+        a, b = self.member("a", self.url("makima:pass")), self.member("b", self.url("makima:pass"))
+        for member in (a, b):
+            member.link.start()
+        await until(lambda: a.recorder.only("present") and b.recorder.only("present"))
+        a.link.send("b", 1, b"x")
+        await until(lambda: b.recorder.only("entry"))
+        b.link.acknowledge("a", 1)
+        await until(lambda: a.recorder.only("acknowledged"))
+        a.link.take_back("b")
+        await until(lambda: a.recorder.only("taken back"))
+        a.link.record("t", 1, "a", "b", None)
+        self.assertEqual(set(await b.link.claim(["t"])), {"t"})
+        a.link.forget(["t"])
+        self.assertEqual(await b.link.claim(["t"]), {})
+        await a.link.leave()
+        await until(lambda: b.recorder.only("left"))
+        self.assertEqual(a.recorder.only("lost") + b.recorder.only("lost"), [])
+        await self.ask("AUTH", "makima", "pass")
+        for words in (
+            ("GET", "other"),
+            ("PUBLISH", "other", "x"),
+            ("KEYS", "*"),
+            ("FLUSHALL",),
+            ("CONFIG", "GET", "*"),
+        ):
+            error = await self.assertFailure(Deferred.fromCoroutine(self.ask(*words)), Exception)
+            self.assertIn("NOPERM", str(error))
+
+
+class EncryptedTests(RedisTestCase):
+    """``rediss://`` is verified."""
+
+    def setUp(self) -> None:
+        """Have a Redis with a certificate for this machine's address."""
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        if REDIS_SERVER is None:
+            return
+        certificate, key = make_certificate(directory, "127.0.0.1")
+        self.certificate = certificate.absolute()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        files = ("--tls-cert-file", str(self.certificate), "--tls-key-file", str(key.absolute()))
+        self.options = ("--tls-port", str(self.port), *files, "--tls-auth-clients", "no")
+        super().setUp()
+
+    def encrypted(self, authorities: Path | None, host: str = "127.0.0.1") -> Any:
+        """A member that comes by TLS."""
+        url = RedisURL(host=host, port=self.port, encrypted=True)
+        member = self.member("a")
+        member.link.dial = redis_dial(reactor, url, redis_trust(url, authorities))
+        member.link.start()
+        return member
+
+    async def test_a_server_that_the_file_vouches_for_is_trusted(self) -> None:
+        """``--redis-ca`` takes the place of the system's store."""
+        member = self.encrypted(self.certificate)
+        await until(lambda: member.recorder.only("ready"))
+
+    async def test_a_server_that_nobody_vouches_for_is_not(self) -> None:
+        """The reason is said; nothing is tried in clear."""
+        reasons: list[str] = []
+        observe = lambda event: reasons.append(str(event["reason"])) if "reason" in event else None  # noqa: E731
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        member = self.encrypted(None)
+        await until(lambda: reasons)
+        self.assertIn("TLS: the server's certificate is not trusted", reasons[0])
+        self.assertEqual(member.told, [])
+
+    def test_a_file_that_holds_no_certificate_stops_the_start(self) -> None:
+        """Like that of the server."""
+        empty = Path(self.mktemp())
+        empty.touch()
+        url = RedisURL(host="h", encrypted=True)
+        said = str(self.assertRaises(StartError, redis_trust, url, empty))
+        self.assertTrue(said.startswith("--redis-ca: "), said)
+        said = str(self.assertRaises(StartError, redis_trust, RedisURL(host="x" * 70 + ".y", encrypted=True), None))
+        self.assertTrue(said.startswith("--redis: "), said)
+        self.assertIsNone(redis_trust(RedisURL(host="h"), empty))
