@@ -94,6 +94,16 @@ class TaskTests(BrowserTestCase):
         self.see(row, "cancelled")
         self.see(page.locator("#toasts"), "The task is cancelled.")
 
+    def test_a_task_that_is_not_there_is_said_and_nothing_else(self) -> None:
+        """Its page has no empty boxes; that of one that is there has them."""
+        page = self.page("#/tasks/nowhere", expected="/tasks/nowhere")
+        self.see(page.locator("#task-trouble"), "There is no task of this id.")
+        expect(page.locator("#task-columns")).to_be_hidden()
+        say(self.stage.link, type="spawnTask", taskId="somewhere", taskName="somewhere")
+        page.evaluate("() => { location.hash = '#/tasks/somewhere' }")
+        self.see(page.locator("#timeline"), "pending")
+        say(self.stage.link, type="cancelTask", taskId="somewhere")
+
     def test_what_cannot_be_done_is_said_where_it_was_asked_for(self) -> None:
         """A task that has finished meanwhile."""
         page = self.page(expected="/cancel$")

@@ -51,6 +51,8 @@ class AwayTests(BrowserTestCase):
             page.locator("#banners"), "The relay does not answer.", re.compile(r"Trying again in \d+ s|Trying again …")
         )
         self.see(page.locator("#recent"), "upstream connected")
+        # Whether the server is connected nobody knows now.
+        expect(page.locator("#upstream-badge")).to_be_hidden()
         self.complaints.clear()
         self.stage.relay = self.stage.start(f"tcp:{self.stage.port}:interface=127.0.0.1")
         self.stage.relay.port()

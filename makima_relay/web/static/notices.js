@@ -68,6 +68,7 @@ export class Notices {
     if (this.live.lostAt === null || retry === null) return;
     const left = Math.ceil((this.live.retryAt - performance.now()) / 1000);
     const next = Number.isFinite(left) && left > 0 ? `Trying again in ${left} s.` : "Trying again …";
-    setText(retry, `${next} What is shown is as of ${clock(this.live.lostAt)}.`);
+    const isSomethingShown = this.resources.status.data !== null;
+    setText(retry, isSomethingShown ? `${next} What is shown is as of ${clock(this.live.lostAt)}.` : next);
   }
 }

@@ -86,12 +86,13 @@ export class Overview {
 
   renderTotals(status) {
     const { daemons, active, pending, finished, outbox } = this.tiles;
-    const fleet = this.resources.daemons.data?.daemons ?? [];
+    const known = this.resources.daemons.data?.daemons;
+    const fleet = known ?? [];
     const slots = fleet.reduce((sum, each) => sum + each.maxConcurrentTasks, 0);
     const free = fleet.reduce((sum, each) => sum + (takesWork(each) ? Math.max(0, each.maxConcurrentTasks - each.activeTasks) : 0), 0);
     const { outbox: reports, outboxBytes, outboxHasRoom } = status.upstream;
     setText(daemons.value, number(status.connectedDaemons));
-    setText(daemons.note, slots ? `${plural(free, "slot")} of ${number(slots)} free` : "none connected");
+    setText(daemons.note, known ? (fleet.length ? `${plural(free, "slot")} of ${number(slots)} free` : "none connected") : "");
     setText(active.value, number(status.activeTasks));
     setText(active.note, "with a daemon");
     setText(pending.value, number(status.pendingTasks));

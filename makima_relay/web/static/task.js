@@ -105,6 +105,7 @@ export class TaskPage {
     setText(byId("task-title"), taskId ?? "");
     for (const id of ["task-badge", "task-facts"]) show(byId(id), "", () => []);
     byId("task-cancel").hidden = byId("task-trouble").hidden = true;
+    byId("task-columns").hidden = false;
     keyed(byId("timeline"), [], () => null, () => null);
     if (taskId !== null) this.askOutput();
   }
@@ -208,7 +209,9 @@ export class TaskPage {
     const trouble = byId("task-trouble");
     if (error !== null && error.status === 404) {
       trouble.hidden = false;
+      trouble.className = "notice bad";
       setText(trouble, "There is no task of this id. It may have been pruned.");
+      byId("task-columns").hidden = task === null;
     }
     if (task === null) return;
     setText(byId("task-title"), task.taskName ?? task.taskId);
