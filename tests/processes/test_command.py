@@ -119,6 +119,27 @@ class CommandProcessTests(ProcessTestCase):
         following.stdout.close()
         self.assert_ends(following, ExitStatus.BROKEN_PIPE)
 
+    def test_an_output_that_takes_nothing_is_told_in_a_line(self) -> None:
+        """A full disk, say; one that was closed from the start is no matter, the rest is done all the same."""
+        url = {"MAKIMA_RELAY_URL": f"http://127.0.0.1:{self.start().port()}"}
+        full = "makima-relay: the output cannot be written: No space left on device\n"
+        for arguments, to, expected in (
+            ("status", "/dev/full", (ExitStatus.REFUSED, full)),
+            ("--help", "/dev/full", (ExitStatus.REFUSED, full)),
+            ("status", "&-", (ExitStatus.OK, "")),
+            ("task nosuch", "&-", (ExitStatus.REFUSED, "makima-relay: there is no task of this id\n")),
+        ):
+            result = subprocess.run(
+                ["sh", "-c", f'exec "$0" {arguments} >{to}', COMMAND],
+                cwd=self.directory,
+                env=self.environment(**url),
+                check=False,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=PATIENCE,
+            )
+            self.assertEqual((result.returncode, result.stderr), expected)
+
     def test_a_relay_on_a_unix_socket_is_found(self) -> None:
         """By the settings, and by its URL; a local name of the host is what it is asked by."""
         # The path of a socket may have about a hundred characters.
