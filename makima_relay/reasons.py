@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from OpenSSL import SSL
 from service_identity import VerificationError
+from twisted.internet.error import ConnectError
 from twisted.python.failure import Failure
 
 from makima_relay.core.journal import printable
@@ -17,4 +20,7 @@ def describe(failure: Failure) -> str:
         return "TLS: the certificate is not for this host name"
     if isinstance(error, SSL.Error):
         return describe_tls(error)
+    if isinstance(error, ConnectError) and isinstance(error.osError, int):
+        # Twisted says it twice, and with a full stop between.
+        return os.strerror(error.osError)
     return printable(failure.getErrorMessage())
