@@ -35,7 +35,10 @@ class Ring(Protocol):
         """Make a further key of a name."""
 
     def revoked(self, name: str) -> Any:
-        """Take back all keys of a name."""
+        """Take back all keys of a name.
+
+        :return: the names that are left, as of :meth:`all`.
+        """
 
     def all(self) -> Any:
         """All names."""
@@ -63,7 +66,12 @@ class RunningKeys:
 
     def revoked(self, name: str) -> Any:
         """See :meth:`Ring.revoked`."""
-        return self._ask(name, lambda relay: relay.delete(f"/keys/{name}"))
+
+        async def work(relay: RelayClient) -> Any:
+            await relay.delete(f"/keys/{name}")
+            return await relay.get("/keys")
+
+        return self._ask(name, work)
 
     def all(self) -> Any:
         """See :meth:`Ring.all`."""
@@ -111,11 +119,12 @@ class StoppedKeys:
         """See :meth:`Ring.revoked`."""
         with self._opened() as stopped:
             stopped.write(stopped.relay.keys_revoked(name, time.time()))
+            return _all(stopped)
 
     def all(self) -> Any:
         """See :meth:`Ring.all`."""
         with self._opened() as stopped:
-            return {"keys": [_listed(each) for each in stopped.relay.keys]}
+            return _all(stopped)
 
 
 @attrs.frozen
@@ -165,6 +174,10 @@ def _taken(name: str) -> CommandError:
 def _new(stopped: Offline, name: str, key: str) -> dict[str, Any]:
     created_at = stopped.relay.keys.named(name).keys[-1].created_at
     return {"name": name, "key": key, "createdAt": rfc3339(created_at)}
+
+
+def _all(stopped: Offline) -> dict[str, Any]:
+    return {"keys": [_listed(each) for each in stopped.relay.keys]}
 
 
 def _listed(named: NamedKeys) -> dict[str, Any]:

@@ -101,13 +101,12 @@ def rotate(ring: Ring, name: str, as_json: bool) -> None:
 @_on_keys
 def revoke(ring: Ring, name: str, as_json: bool) -> None:
     """Take back all keys of NAME; its machines are free, the name may be used again."""
-    ring.revoked(name)
-    screen = Screen()
+    left, screen = ring.revoked(name), Screen()
     if as_json:
         # The relay answers nothing.
         screen.json({"name": name, "revoked": True})
     else:
-        screen.line(f"{name} is revoked" + ("" if ring.all()["keys"] else f"; {_NOBODY}"))
+        screen.line(f"{name} is revoked" + ("" if left["keys"] else f"; {_NOBODY}"))
 
 
 @keys.command("list")

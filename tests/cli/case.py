@@ -59,7 +59,14 @@ class CommandTestCase(ApiTestCase):
 
     def run_command(self, *arguments: str, **environment: str | None) -> Result:
         """Run the command."""
-        around = Surroundings(self.run_in_memory, lambda _reactor, _place: _Present(self))
+        runs: list[Callable[[Any], Any]] = []
+
+        def run_once(main: Callable[[Any], Any]) -> Any:
+            runs.append(main)
+            assert len(runs) == 1, "a reactor cannot be started again"
+            return self.run_in_memory(main)
+
+        around = Surroundings(run_once, lambda _reactor, _place: _Present(self))
         variables = {"MAKIMA_RELAY_URL": URL, "MAKIMA_RELAY_ADMIN_TOKEN": None, **environment}
         return CliRunner(env=variables).invoke(makima_relay, arguments, obj=around, prog_name="makima-relay")
 
