@@ -287,12 +287,28 @@ run_tests() {
   scratch=$(mktemp -d)
   trap 'rm -rf "$scratch"' EXIT
   export COVERAGE_FILE=$scratch/coverage
-  [ $# -gt 0 ] || set -- tests
-  # Workers and other processes that the tests start are measured too: see [tool.coverage.run].
-  "$venv/bin/coverage" run -m twisted.trial --temp-directory="$scratch/trial" -j2 "$@" || status=$?
+  if [ $# -gt 0 ]; then
+    run_measured "$@" || status=$?
+  else
+    MAKIMA_TEST_BROWSER=off run_measured tests || status=$?
+    look_at_dashboard || status=$?
+  fi
   "$venv/bin/coverage" combine --quiet || true
   "$venv/bin/coverage" report || true
   return "$status"
+}
+
+# Workers and other processes that the tests start are measured too: see [tool.coverage.run].
+run_measured() { "$venv/bin/coverage" run -m twisted.trial --temp-directory="$scratch/trial" -j2 "$@"; }
+
+# In one process, which has one browser and starts few relays; what they run there is measured elsewhere.
+look_at_dashboard() {
+  if command -v chromium >/dev/null; then
+    say "looking at the dashboard with chromium ..."
+    "$venv/bin/trial" --temp-directory="$scratch/browser" tests.browser
+  else
+    say "there is no chromium: the dashboard is NOT TESTED in a browser"
+  fi
 }
 
 # Makes the lock files anew with uv, which resolves for all Pythons and platforms at once.
