@@ -18,7 +18,7 @@ from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from makima_relay.cli.errors import CommandError, NotAllowedError, RefusedError, UnreachableError
+from makima_relay.cli.errors import CommandError, NotAllowedError, RefusedError, SettingError, UnreachableError
 from makima_relay.cli.places import Place
 from makima_relay.core.journal import printable
 from makima_relay.reasons import describe
@@ -49,8 +49,18 @@ def http_client(reactor: Any, place: Place) -> HTTPClient:
 
 
 def segment(text: str) -> str:
-    """An id as a segment of a path."""
-    return quote(text, safe="")
+    """An id as a segment of a path.
+
+    :raises SettingError: when it is no text.
+    """
+    return quote(_encoded(text), safe="")
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise SettingError("an argument or option is not UTF-8 text") from None
 
 
 class Body(Protocol):
@@ -206,5 +216,5 @@ def _fire(done: Deferred[None]) -> None:
 
 
 def _with_query(path: str, query: Mapping[str, str | int | None]) -> str:
-    given = {name: value for name, value in query.items() if value is not None}
+    given = {name: _encoded(str(value)) for name, value in query.items() if value is not None}
     return f"{path}?{urlencode(given)}" if given else path

@@ -61,6 +61,16 @@ class AskingTests(CommandTestCase):
         ):
             self.assert_fails(self.run_command(*arguments), ExitStatus.REFUSED, words)
 
+    def test_what_is_no_text_is_a_wrong_argument(self) -> None:
+        """A shell passes on any bytes."""
+        for arguments in (
+            ("task", "a\udcff"),
+            ("cancel", "\udcff"),
+            ("tasks", "--query", "\udcff"),
+            ("task", "\udcff", "--output", "--follow"),
+        ):
+            self.assert_fails(self.run_command(*arguments), ExitStatus.MISUSED, "is not UTF-8 text")
+
     def test_a_wrong_url_is_a_wrong_option(self) -> None:
         """What it holds is not shown: it may be a password."""
         for url in ("ftp://x", "http://user:secret@x", "http://x?secret", "http://", "unix:", "http://x:99999", "x"):
