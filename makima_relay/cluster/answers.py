@@ -52,9 +52,14 @@ def read_sightings(raw: Sequence[object]) -> list[Sighting]:
     return [sighting for each in raw if (sighting := read_sighting(each)) is not None]
 
 
+def read_directory(raw: Sequence[bytes]) -> dict[str, DirectoryEntry]:
+    """A piece of the directory; what is none is left out."""
+    return read_entries([each.decode("utf-8", "replace") for each in raw[::2]], raw[1::2])
+
+
 def read_entries(task_ids: Sequence[str], raw: Sequence[bytes]) -> dict[str, DirectoryEntry]:
     """By task, where it is; tasks that were in nobody's hand are left out."""
-    matches = ((task_id, _ENTRY.fullmatch(each)) for task_id, each in zip(task_ids, raw, strict=False))
+    matches = ((task_id, _ENTRY.fullmatch(each)) for task_id, each in zip(task_ids, raw, strict=True))
     return {
         task_id: DirectoryEntry(match[2].decode(), match[3].decode(), int(match[1]))
         for task_id, match in matches

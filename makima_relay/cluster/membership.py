@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from makima_relay.clock import Clock
-from makima_relay.cluster.answers import read_acknowledged, read_entries, read_numbers, within
+from makima_relay.cluster.answers import read_acknowledged, read_directory, read_entries, read_numbers, within
 from makima_relay.cluster.connection import Dial, RedisUnusableError
 from makima_relay.cluster.inbox import Inbox
 from makima_relay.cluster.names import Names
@@ -32,6 +32,9 @@ from makima_relay.core.peers import Presence
 _CLAIM_TIMEOUT: Final = 1.0
 #: Seconds that a good-bye may take.
 _FAREWELL: Final = 1.0
+#: Entries of the directory that are looked at in one go, about, and seconds until the next.
+_PAGE: Final = 500
+_PAUSE: Final = 0.01
 #: A session that lived for so many seconds was a good one: after it the waits begin anew.
 _GOOD: Final = 30.0
 
@@ -50,6 +53,9 @@ class ClusterUser(RollCallUser, Protocol):
 
     def entries_received(self, peer: str, entries: Sequence[tuple[int, bytes]]) -> None:
         """Another relay sent entries, as (number, payload)."""
+
+    def directory_listed(self, task_ids: Sequence[str]) -> None:
+        """The directory names this relay as the origin of these tasks; there may be more."""
 
     def taken_back(self, peer: str, numbers: Sequence[int]) -> None:
         """These entries were taken out of another relay's inbox, which had not read them."""
@@ -96,6 +102,7 @@ class Membership:
         self._inbox: Inbox | None = None
         self._opening: Deferred[None] | None = None
         self._timer: IDelayedCall | None = None
+        self._listing: Deferred[None] = succeed(None)
         self._live_since = 0.0
         self._waits = 0
         self._complaint: str | None = None
@@ -133,8 +140,24 @@ class Membership:
 
     def _read(self, _: object, inbox: Inbox) -> None:
         """Read what came, now that those are known from whom it came."""
-        if inbox is self._inbox:
+        if inbox is self._inbox and self._session is not None:
             inbox.start()
+            self._listing = self._list_directory(self._session)
+            self._listing.addErrback(lambda failure: failure.trap(CancelledError))
+
+    @inlineCallbacks
+    def _list_directory(self, session: Session) -> Generator[Deferred[Any], Any, None]:
+        """Tell page by page what the directory says of this relay's tasks: it may have missed that some have ended."""
+        cursor, raw = yield session.command("HSCAN", self._names.tasks, "0", "COUNT", _PAGE)
+        while True:
+            own = [task_id for task_id, entry in read_directory(raw).items() if entry.origin == self._relay_id]
+            if own:
+                self._user.directory_listed(own)
+            if cursor == b"0":
+                return
+            # Others have their turn.
+            yield deferLater(self._clock.reactor, _PAUSE)
+            cursor, raw = yield session.command("HSCAN", self._names.tasks, cursor, "COUNT", _PAGE)
 
     def leave(self) -> Deferred[None]:
         """Take the presence away, so that no relay hands anything more to this one; what it has to say still goes.
@@ -148,6 +171,7 @@ class Membership:
         if self._inbox is None:
             return self._give_up_opening()
         self._inbox.stop()
+        self._listing.cancel()
         return within(self.roll_call.leave(), _FAREWELL, self._clock).addCallback(lambda _: None)
 
     def _give_up_opening(self) -> Deferred[None]:
@@ -162,6 +186,7 @@ class Membership:
         :return: fires when that is done, or has taken too long.
         """
         self._stopped = self._leaving = True
+        self._listing.cancel()
         self.roll_call.end()
         self._outgoing.flush()
         if self._timer is not None:
@@ -180,6 +205,7 @@ class Membership:
 
     def _lost(self, reason: str) -> None:
         self._session = self._inbox = None
+        self._listing.cancel()
         self._outgoing.end()
         self.roll_call.end()
         self._change(is_connected=False)

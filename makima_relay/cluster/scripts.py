@@ -27,6 +27,16 @@ class Script:
         return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
+#: Have Redis know a relay's run, and its inbox. If there is no inbox, what was put into one is put there again.
+#: Keys: session, inbox, sent. Arguments: run.
+BEGIN = Script("""
+redis.call('SET', KEYS[1], ARGV[1])
+if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('DEL', KEYS[3]) end
+local made = redis.pcall('XGROUP', 'CREATE', KEYS[2], 'relay', '0', 'MKSTREAM')
+if made['err'] and not string.find(made['err'], 'BUSYGROUP') then return made end
+return 1
+""")
+
 #: Renew a relay's presence and tell all.
 #: Keys: presence, relays, session. Arguments: relay, its run, presence (JSON), channel.
 #: Answers the moment in microseconds, or which run of the relay is in Redis instead; empty if Redis was emptied.
@@ -151,4 +161,4 @@ return 1
 """)
 
 #: All that are loaded.
-SCRIPTS = (ANNOUNCE, LEAVE, SEND, ACKNOWLEDGE, TAKE_BACK, CLAIM, RECORD, FORGET)
+SCRIPTS = (BEGIN, ANNOUNCE, LEAVE, SEND, ACKNOWLEDGE, TAKE_BACK, CLAIM, RECORD, FORGET)

@@ -13,7 +13,6 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
-from txredisapi import ResponseError
 
 from makima_relay.cluster.connection import (
     TIMEOUT,
@@ -26,7 +25,7 @@ from makima_relay.cluster.connection import (
     reason_of,
 )
 from makima_relay.cluster.names import Names
-from makima_relay.cluster.scripts import SCRIPTS, Script
+from makima_relay.cluster.scripts import BEGIN, SCRIPTS, Script
 
 #: Seconds for which Redis keeps a question about the inbox, if nothing comes.
 BLOCK: Final = 5.0
@@ -84,9 +83,8 @@ class Session:
         """Load the scripts, and have Redis know this run and the relay's inbox."""
         names, relay_id = self._names, self._relay_id
         steps = [self._commands.execute_command("SCRIPT", "LOAD", script.source) for script in SCRIPTS]
-        steps.append(self._commands.execute_command("SET", names.session(relay_id), self.run))
-        made = self._commands.execute_command("XGROUP", "CREATE", names.inbox(relay_id), "relay", "0", "MKSTREAM")
-        steps.append(made.addErrback(_be_there_already))
+        keys = (names.session(relay_id), names.inbox(relay_id), names.sent(relay_id))
+        steps.append(self._commands.execute_command("EVALSHA", BEGIN.digest, len(keys), *keys, self.run))
         return gatherResults(steps, consumeErrors=True)
 
     def _subscribe(self, channels: Iterable[str]) -> Deferred[Any]:
@@ -149,10 +147,3 @@ class Session:
             connection.on_lost = lambda _: None
             if connection.transport is not None:
                 connection.transport.abortConnection()
-
-
-def _be_there_already(failure: Failure) -> None:
-    """The inbox is there from an earlier run, with what is in it."""
-    failure.trap(ResponseError)
-    if not str(failure.value).startswith("BUSYGROUP"):
-        failure.raiseException()

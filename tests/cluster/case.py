@@ -75,6 +75,10 @@ class Recorder:
         """Note it."""
         self.told.append(("acknowledged", peer, up_to))
 
+    def directory_listed(self, task_ids: Sequence[str]) -> None:
+        """Note each."""
+        self.told += [("listed", task_id) for task_id in task_ids]
+
     def taken_back(self, peer: str, numbers: Sequence[int]) -> None:
         """Note it."""
         self.told.append(("taken back", peer, list(numbers)))

@@ -142,6 +142,19 @@ class DirectoryTests(RedisTestCase):
         await self.ask("HSET", self.names.tasks, "t", "nonsense", "u", b"\xff", "v", "1 a b c")
         self.assertEqual(await a.link.claim(["t", "u", "v"]), {})
 
+    async def test_a_relay_learns_which_tasks_are_said_to_be_its_own(self) -> None:
+        """Whenever it is back: it may have missed that some have ended."""
+        a, _ = await self.joined("a", "b")
+        for number in range(1_000):
+            a.link.record(f"t{number}", 1, "ab"[number % 2], "b", None)
+        await self.ask("HSET", self.names.tasks, b"\xff", "1 a b", "x", "nonsense")
+        await a.link.claim(["u"])
+        again = self.member("a")
+        again.link.start()
+        await until(lambda: len(again.recorder.only("listed")) >= 502)
+        expected = {f"t{number}" for number in range(0, 1_000, 2)} | {"u", "\ufffd"}
+        self.assertEqual({each[1] for each in again.recorder.only("listed")}, expected)
+
     async def test_without_redis_nothing_is_found(self) -> None:
         """And not while whoever asks is in the middle of it."""
         member = self.member("a")
@@ -180,6 +193,16 @@ class LossTests(RedisTestCase):
         a.link.announce()
         await until(lambda: len(a.recorder.only("ready")) == 2)
         self.assertEqual(a.recorder.only("lost"), [("lost", "Redis was emptied: everything is told again")])
+
+    async def test_an_inbox_that_was_deleted_is_filled_again(self) -> None:
+        """By whoever has not heard that what it sent was acted on."""
+        a, b = await self.joined("a", "b")
+        a.link.send("b", 1, b"x")
+        await until(lambda: b.recorder.only("entry"))
+        await self.ask("DEL", self.names.inbox("b"))
+        await until(lambda: len(b.recorder.only("ready")) == 2)
+        a.link.send("b", 1, b"x")
+        await until(lambda: b.recorder.only("entry") == [("entry", "a", 1, b"x")] * 2)
 
     async def test_forgotten_scripts_are_loaded_again(self) -> None:
         """Redis forgets them when it is started anew."""
