@@ -132,6 +132,7 @@ class DirectoryTests(RedisTestCase):
         b.link.forget(["t"])
         self.assertEqual(await b.link.claim(["t"]), {"t": DirectoryEntry("a", "b", 2)})
         b.link.record("t", 1, "b", "b", "a")
+        await b.link.claim(["other"])
         self.assertEqual(await a.link.claim(["t"]), {"t": DirectoryEntry("b", "b", 1)})
         b.link.forget(["t"])
         self.assertEqual(await b.link.claim(["t"]), {})

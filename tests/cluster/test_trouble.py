@@ -248,6 +248,7 @@ class CredentialTests(RedisTestCase):
         a.link.record("t", 1, "a", "b", None)
         self.assertEqual(set(await b.link.claim(["t"])), {"t"})
         a.link.forget(["t"])
+        await a.link.claim(["u"])
         self.assertEqual(await b.link.claim(["t"]), {})
         await a.link.leave()
         await until(lambda: b.recorder.only("left"))
