@@ -205,7 +205,7 @@ class Connector:
             case Authenticated(daemon_id):
                 self._live(protocol, daemon_id)
             case ServerError(code, message):
-                self._complaint = f"the server refused: {code} {message}".rstrip()
+                self._complaint = "the server refused: " + ": ".join(each for each in (code, message) if each)
                 protocol.close(CLOSE_NORMAL)
             case _:
                 self._user.received(payload)

@@ -124,5 +124,6 @@ def client_endpoint(reactor: Any, url: str, timeout: float, trust: ServerTrust |
 
 
 def reason_not_to_listen(error: Exception) -> str:
-    """Why a port cannot be opened, without Twisted's frame around it."""
-    return str(error.socketError if isinstance(error, CannotListenError) else error)
+    """Why a port cannot be opened: what the system says, without Twisted's frame around it, and without Python's."""
+    inner = error.socketError if isinstance(error, CannotListenError) else error
+    return (inner.strerror if isinstance(inner, OSError) else None) or str(inner)

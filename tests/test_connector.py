@@ -133,7 +133,7 @@ class FailureTests(ConnectorTestCase):
         self.assertEqual([frame.close_code for frame in peer.take()], [1000])
         elapse(self.reactor, 1)
         self.assertTrue(peer.lost)
-        self.assert_failed("unauthorized no such key")
+        self.assert_failed("unauthorized: no such key")
 
     def test_an_error_for_an_answer_and_a_close_is_a_failed_attempt(self) -> None:
         """The reason is what the server said, not that it hung up."""
@@ -141,7 +141,7 @@ class FailureTests(ConnectorTestCase):
         peer.send("Error", code="unauthorized", message="no such key")
         peer.send_close(4401)
         peer.lose()
-        self.assert_failed("unauthorized no such key")
+        self.assert_failed("unauthorized: no such key")
 
     def test_a_close_instead_of_an_answer_is_a_failed_attempt(self) -> None:
         """Its code and reason are told."""

@@ -152,7 +152,7 @@ class TroubleTests(RelayTestCase):
         server.send("error", code="unauthorized", message=f"unknown key {KEY}")
         server.lose()
         (entry,) = self.journal("upstream_error")
-        self.assertIn("unauthorized unknown key [secret]", entry.detail)
+        self.assertIn("unauthorized: unknown key [secret]", entry.detail)
         self.assertEqual((entry.fields["attempt"], entry.fields["nextIn"]), (1, "1.0 s"))
 
     def test_giving_up_is_logged(self) -> None:

@@ -11,7 +11,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort
 
 from makima_relay.admission import Admission
-from makima_relay.endpoints import StartError, server_endpoint
+from makima_relay.endpoints import StartError, reason_not_to_listen, server_endpoint
 from makima_relay.limits.guard import Guard, Limits
 from makima_relay.listener import Listener
 from makima_relay.origin import is_loopback
@@ -61,7 +61,7 @@ async def _open_port(reactor: Any, listen: str, listener: Listener) -> IListenin
     except StartError as error:
         raise SandboxError(str(error)) from None
     except (CannotListenError, OSError) as error:
-        raise SandboxError(f"--listen {listen}: {getattr(error, 'socketError', error)}") from None
+        raise SandboxError(f"--listen {listen}: {reason_not_to_listen(error)}") from None
     return port
 
 

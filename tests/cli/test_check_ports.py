@@ -70,6 +70,11 @@ class ListeningTests(TestCase):
         self.assertEqual([verdict for verdict, _ in found], [Verdict.FAIL])
         self.assertIn("ss -ltnp", found[0][1])
 
+    async def test_a_directory_that_is_not_there_is_said_as_the_system_says_it(self) -> None:
+        """Nothing of how Python or Twisted put it."""
+        ((verdict, said),) = await self.look("unix:/nowhere/relay.sock")
+        self.assertEqual((verdict, said), (Verdict.FAIL, "No such file or directory None"))
+
     async def test_a_relay_with_another_database_is_in_the_way(self) -> None:
         """That of these settings is not."""
         with socket.create_server(("127.0.0.1", 0)) as taken:

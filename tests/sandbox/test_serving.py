@@ -87,7 +87,7 @@ class ServeTests(SynchronousTestCase):
         """With the system's reason."""
         self.reactor = BusyReactor()
         message = self.failureResultOf(self.serve("tcp:8788", None), SandboxError).getErrorMessage()
-        self.assertEqual(message, "--listen tcp:8788: [Errno 98] Address already in use")
+        self.assertEqual(message, "--listen tcp:8788: Address already in use")
 
     def test_addresses(self) -> None:
         """Who can reach them, and how they are shown."""
