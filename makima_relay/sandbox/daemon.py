@@ -179,7 +179,9 @@ class SandboxDaemon:
         plan = json.loads(message.payload).get("plan")
         if not isinstance(plan, str):
             self._end(task_id, refusal(task_id, "spawnTask has no plan"))
-        elif self._idle is not None or len(self._runs) >= self._options.slots:
+        elif self._idle is not None:
+            self._end(task_id, refusal(task_id, "the daemon stops"))
+        elif len(self._runs) >= self._options.slots:
             self._end(task_id, refusal(task_id, "no free slot"))
         else:
             self._begin(message, plan)

@@ -280,4 +280,4 @@ class StopTests(DaemonTestCase):
         self.spawn(peer, "a")
         self.stop()
         peer.send("spawnTask", taskId="b", plan="make")
-        self.assertEqual(self.read(peer)[-1], ("taskComplete", "b", False, "no free slot"))
+        self.assertEqual(self.read(peer)[-1], ("taskComplete", "b", False, "the daemon stops"))
