@@ -20,9 +20,11 @@ from makima_relay.web.reports import shown_piece
 #: Events, and about how many bytes of them, that are written at a time.
 _AT_A_TIME: Final = 32
 _SIZE: Final = 32 << 10
-#: Texts of reports, and pieces of events, that are remembered for others who read the same.
-_MOST_REPORTS: Final = 1_024
+#: Bytes of texts of reports, and pieces of events, that are remembered for others who read the same.
+MOST_REPORTED: Final = 4 << 20
 _MOST_PIECES: Final = 32
+#: What it takes to remember a text besides its bytes, about.
+_OVERHEAD: Final = 128
 _ID: Final = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,15})(?:-([0-9]{1,15}))?")
 
 
@@ -61,6 +63,7 @@ class EventFeed:
         self._pieces: dict[int, tuple[int, bytes]] = {}
         self._pieces_up_to = 0
         self._reports: dict[int, bytes] = {}
+        self._reported = 0
 
     # --------------------------------------------------------------------------------------------------- places
 
@@ -160,8 +163,16 @@ class EventFeed:
             members = msgspec.structs.asdict(shown_piece(piece, self._redact))
             shown = {"taskId": task_id, **members, **({"missed": True} if has_missed else {})}
             text = b"event: output\ndata: %b\n" % msgspec.json.encode(shown)
-            if len(self._reports) >= _MOST_REPORTS:
-                self._reports.clear()
             if not has_missed:
-                self._reports[piece.number] = text
+                self._remember(piece.number, text)
         return text
+
+    def _remember(self, number: int, text: bytes) -> None:
+        """Leave the text of a report for others, if it leaves room for some."""
+        size = len(text) + _OVERHEAD
+        if self._reported + size > MOST_REPORTED:
+            self._reports.clear()
+            self._reported = 0
+        if size <= MOST_REPORTED // 4:
+            self._reports[number] = text
+            self._reported += size

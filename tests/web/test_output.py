@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.core.policy import Policy
 from makima_relay.redaction import Redactor
+from makima_relay.web.event_feed import MOST_REPORTED
 from makima_relay.web.reports import shown_report
 from tests.core.builders import examples
 from tests.web.event_case import EventReader, EventsTestCase
@@ -140,6 +141,17 @@ class FollowingTests(OutputTestCase):
         self.assertEqual(self.lines(both), ["one", "daemon", "task"])
         self.assertEqual(self.lines(output), ["one"])
         self.assertEqual(self.lines(events), ["daemon", "task"])
+
+    def test_little_of_what_was_read_is_remembered_for_others(self) -> None:
+        """However long reports are, as few of them are kept as texts as fit."""
+        reader = self.read("/events?output=t1&only=output")
+        for _ in range(100):
+            self.put_out("x" * 60_000)
+            self.wait()
+            self.assertEqual(len(self.lines(reader)), 1)
+        remembered = self.api.feed._reports
+        self.assertTrue(remembered)
+        self.assertLessEqual(sum(map(len, remembered.values())), MOST_REPORTED)
 
     def test_whoever_comes_back_gets_what_it_has_missed(self) -> None:
         """With the id of an event, or of what it was shown."""
