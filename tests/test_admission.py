@@ -59,7 +59,7 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual(decided(admission, KEY), None)
         key = keys.make("build", digest_of("secret"), 0.0)
         self.assertEqual([decided(admission, each) for each in (KEY, "wrong", "secret")], [4401, 4401, key])
-        keys.revoke("build")
+        keys.revoke("build", 1_000.0)
         self.assertEqual([decided(admission, each) for each in (KEY, "secret")], [4401, 4401])
 
     def test_the_shared_key_can_be_another(self) -> None:
@@ -81,7 +81,7 @@ class AdmissionTests(SynchronousTestCase):
         keys.claim("m", "a")
         self.assertEqual(decided(admission, "of-b", "m"), 4401)
         self.assertEqual(decided(admission, "of-b", "n"), b)
-        keys.revoke("a")
+        keys.revoke("a", 1_000.0)
         self.assertEqual(decided(admission, "of-b", "m"), b)
 
     def test_a_key_has_not_endlessly_many_machines(self) -> None:

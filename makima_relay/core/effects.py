@@ -126,9 +126,13 @@ class ForgetKeys(Gate, frozen=True):
 
 
 class RevokeKeys(Gate, frozen=True):
-    """Drop all daemon keys of a name, and whose machines belonged to it."""
+    """Drop all daemon keys of a name, and whose machines belonged to it.
+
+    :ivar at: when they were taken back, in seconds since the epoch: that is kept.
+    """
 
     name: str
+    at: float
 
 
 class SaveMachine(Gate, frozen=True):

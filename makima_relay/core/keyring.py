@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from makima_relay.core import effects
 from makima_relay.core.keys import DaemonKey
 from makima_relay.core.presence import Presence
+from makima_relay.core.shared_keys import SharedName
 from makima_relay.core.state import State
 
 
@@ -34,10 +37,48 @@ class Keyring:
 
     def revoke(self, name: str, now: float) -> None:
         """Take back all keys of a name."""
-        keys = self._state.keys.revoke(name).keys
-        self._state.note(effects.RevokeKeys(name))
+        keys = self._state.keys.revoke(name, self._state.wall(now)).keys
+        self._state.note(effects.RevokeKeys(name, self._state.keys.revoked[name]))
         self._state.log(now, "key_revoked", "the daemon keys of a name were revoked", key=name)
         self._send_away(keys, "revoked", now)
+
+    def merge(self, shared: SharedName, now: float) -> None:
+        """Take over what another relay knows of a name, if it changed there after it changed here."""
+        keys, name = self._state.keys, shared.name
+        changed_at = keys.changed_at(name)
+        if changed_at is not None and changed_at >= shared.changed_at:
+            return
+        if shared.revoked_at is not None and (changed_at is None or changed_at < shared.revoked_at):
+            self._revoke_as_elsewhere(name, shared.revoked_at, now)
+        theirs = shared.daemon_keys(keys, self._state.wall(now))
+        if not theirs:
+            return
+        is_new = not keys.of(name)
+        gone, changed = keys.replace(name, theirs)
+        if gone:
+            self._state.note(effects.ForgetKeys(tuple(key.digest for key in gone)))
+        for key in changed:
+            self._state.note(effects.SaveKey(key))
+        event, words = ("key_made", "a daemon key") if is_new else ("key_rotated", "a further key")
+        self._state.log(now, event, f"{words} was made at another relay", key=name)
+        self._send_away(gone, "taken no more", now)
+
+    def _revoke_as_elsewhere(self, name: str, at: float, now: float) -> None:
+        keys = self._state.keys
+        ended = keys.revoke(name, at).keys if keys.of(name) else []
+        keys.revoked[name] = at
+        keys.ever_made = True
+        self._state.note(effects.RevokeKeys(name, at))
+        if ended:
+            self._state.log(now, "key_revoked", "the daemon keys of a name were revoked at another relay", key=name)
+            self._send_away(ended, "revoked", now)
+
+    def claim(self, name: str, machine_ids: Iterable[str]) -> None:
+        """Have machines belong to a name because another relay says so; those that belong to one stay."""
+        keys = self._state.keys
+        for machine_id in machine_ids:
+            if keys.of(name) and keys.has_room(machine_id, name) and keys.claim(machine_id, name):
+                self._state.note(effects.SaveMachine(machine_id, name))
 
     def expire(self, now: float) -> None:
         """End the keys that were rotated long enough ago."""

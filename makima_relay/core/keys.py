@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -18,6 +18,8 @@ KEY_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 KEY_NAME_TAKES: Final = "1 to 64 characters of A-Z, a-z, 0-9, dot, underscore and hyphen"
 #: Machines that may belong to one name.
 MOST_MACHINES: Final = 100_000
+#: Seconds that a change is after the one before it, at least.
+_MOMENT: Final = 0.001
 
 
 class KeyNameTakenError(Exception):
@@ -60,12 +62,14 @@ class StoredKeys(msgspec.Struct, frozen=True, kw_only=True):
     :ivar keys: oldest first.
     :ivar uses: name, when a key of it was last used (seconds since the epoch), and from which address.
     :ivar machines: machine id and the name of the key that it first used.
+    :ivar revoked: name, and when all keys that it had were taken back (seconds since the epoch).
     """
 
     ever_made: bool = False
     keys: tuple[DaemonKey, ...] = ()
     uses: tuple[tuple[str, float, str], ...] = ()
     machines: tuple[tuple[str, str], ...] = ()
+    revoked: tuple[tuple[str, float], ...] = ()
 
 
 class NamedKeys:
@@ -91,6 +95,7 @@ class DaemonKeys:
 
     :param stored: what an earlier run left.
     :ivar ever_made: whether a key was ever made: from then on only daemon keys are taken.
+    :ivar revoked: by name, when all keys that it had were last taken back, in seconds since the epoch.
     """
 
     def __init__(self, stored: StoredKeys = StoredKeys()) -> None:  # noqa: B008 - it cannot change
@@ -98,6 +103,7 @@ class DaemonKeys:
         self._keys: dict[bytes, DaemonKey] = {}
         self._names: dict[str, NamedKeys] = {}
         self._owners: dict[str, str] = {}
+        self.revoked: dict[str, float] = dict(stored.revoked)
         for key in stored.keys:
             self._add(key)
         for name, at, address in stored.uses:
@@ -113,6 +119,16 @@ class DaemonKeys:
     def find(self, presented: str) -> DaemonKey | None:
         """The key that a daemon presents, if it is taken."""
         return self._keys.get(digest_of(presented))
+
+    def name_of(self, digest: bytes) -> str | None:
+        """Whose key has this digest."""
+        key = self._keys.get(digest)
+        return None if key is None else key.name
+
+    def of(self, name: str) -> list[DaemonKey]:
+        """The keys of a name, oldest first; none if there is no such name."""
+        named = self._names.get(name)
+        return [] if named is None else list(named.keys)
 
     def is_others(self, machine_id: str, name: str) -> bool:
         """Whether a machine belongs to another name than this."""
@@ -131,7 +147,7 @@ class DaemonKeys:
         if name in self._names:
             raise KeyNameTakenError(name)
         self.ever_made = True
-        return self._add(DaemonKey(digest, name, wall))
+        return self._add(DaemonKey(digest, name, self._after_last_change(name, wall)))
 
     def rotate(self, name: str, digest: bytes, wall: float, grace: float) -> list[DaemonKey]:
         """Add a further key to a name; older ones are taken for a while still, and never longer than they were.
@@ -149,20 +165,49 @@ class DaemonKeys:
         for key in named.keys:
             self._keys[key.digest] = key
         older = list(named.keys)
-        return [*older, self._add(DaemonKey(digest, name, wall))]
+        return [*older, self._add(DaemonKey(digest, name, self._after_last_change(name, wall)))]
 
-    def revoke(self, name: str) -> NamedKeys:
+    def revoke(self, name: str, wall: float) -> NamedKeys:
         """Take away all keys of a name; its machines are free, the name may be used again.
 
+        :param wall: seconds since the epoch; :attr:`revoked` says what is kept of it.
         :raises UnknownKeyError: when there is no such name.
         """
         named = self.named(name)
+        self.revoked[name] = self._after_last_change(name, wall)
         del self._names[name]
         for key in named.keys:
             del self._keys[key.digest]
         for machine_id in named.machines:
             del self._owners[machine_id]
         return named
+
+    def changed_at(self, name: str) -> float | None:
+        """When a name was last changed: a key made, or all taken back; none if neither ever happened."""
+        named = self._names.get(name)
+        return self.revoked.get(name) if named is None else named.keys[-1].created_at
+
+    def _after_last_change(self, name: str, wall: float) -> float:
+        """A moment after the last change, whichever relay's clock it was by: the last change counts everywhere."""
+        before = self.changed_at(name)
+        return wall if before is None or before < wall else before + _MOMENT
+
+    def replace(self, name: str, keys: Sequence[DaemonKey]) -> tuple[list[DaemonKey], list[DaemonKey]]:
+        """Have a name have these keys and no others.
+
+        :param keys: oldest first, not empty; none of them another name's.
+        :return: the keys that it had and has no more, and those that are new or have changed.
+        """
+        before = {key.digest: key for key in self._names[name].keys} if name in self._names else {}
+        gone = [key for digest, key in before.items() if digest not in {each.digest for each in keys}]
+        for key in before.values():
+            del self._keys[key.digest]
+        if name in self._names:
+            self._names[name].keys.clear()
+        self.ever_made = True
+        for key in keys:
+            self._add(key)
+        return gone, [key for key in keys if before.get(key.digest) != key]
 
     def expire(self, wall: float) -> list[DaemonKey]:
         """Take away the keys whose time is over.

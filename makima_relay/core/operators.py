@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from makima_relay.core.commands import Commands
 from makima_relay.core.inputs import told
 from makima_relay.core.keyring import Keyring
 from makima_relay.core.lookups import LookUps
 from makima_relay.core.presence import Presence
 from makima_relay.core.recovery import Recovery
+from makima_relay.core.shared_keys import SharedName
 from makima_relay.core.state import State
 from makima_relay.core.view import View
 
@@ -89,3 +92,14 @@ class Operators(View):
         :raises UnknownKeyError: when there is no such name.
         """
         self._keyring.revoke(name, now)
+
+    @told
+    def keys_merged(self, names: Iterable[SharedName], now: float) -> None:
+        """Other relays say what they know of the daemon keys of some names; later changes count."""
+        for shared in names:
+            self._keyring.merge(shared, now)
+
+    @told
+    def machines_merged(self, name: str, machine_ids: Iterable[str], now: float) -> None:
+        """Other relays say which machines belong to the name of a daemon key."""
+        self._keyring.claim(name, machine_ids)

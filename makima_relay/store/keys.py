@@ -37,6 +37,10 @@ def write_keys(cursor: Any, batch: Sequence[effects.Saved]) -> None:
                 cursor.execute("DELETE FROM keys WHERE name = ?", (effect.name,))
                 cursor.execute("DELETE FROM key_uses WHERE name = ?", (effect.name,))
                 cursor.execute("DELETE FROM key_machines WHERE name = ?", (effect.name,))
+                cursor.execute(
+                    "INSERT OR REPLACE INTO key_revocations (name, at) VALUES (?, ?)", (effect.name, effect.at)
+                )
+                cursor.execute("UPDATE meta SET value = 1 WHERE name = 'keys_ever_made'")
     cursor.executemany(
         "INSERT OR REPLACE INTO key_uses (name, at, address) VALUES (?, ?, ?)",
         [(each.name, each.at, each.address) for each in uses.values()],
@@ -60,4 +64,5 @@ def read_keys(cursor: Any) -> StoredKeys:
         keys=tuple(DaemonKey(*row) for row in keys),
         uses=tuple(cursor.execute("SELECT name, at, address FROM key_uses").fetchall()),
         machines=tuple(cursor.execute("SELECT machine_id, name FROM key_machines").fetchall()),
+        revoked=tuple(cursor.execute("SELECT name, at FROM key_revocations").fetchall()),
     )

@@ -35,20 +35,20 @@ class DaemonKeysTests(SynchronousTestCase):
         self.assertEqual((self.keys.ever_made, self.taken("one")), (False, [False]))
         self.keys.make("build", ONE, AT)
         self.assertEqual((self.keys.ever_made, self.taken("one", "two", "")), (True, [True, False, False]))
-        self.keys.revoke("build")
+        self.keys.revoke("build", 1_000.0)
         self.assertEqual((self.keys.ever_made, self.taken("one")), (True, [False]))
 
     def test_a_name_is_used_once(self) -> None:
         """Until it is revoked."""
         self.keys.make("build", ONE, AT)
         self.assertRaises(KeyNameTakenError, self.keys.make, "build", TWO, AT)
-        self.keys.revoke("build")
+        self.keys.revoke("build", 1_000.0)
         self.keys.make("build", TWO, AT)
         self.assertEqual(self.taken("one", "two"), [False, True])
 
     def test_names_that_are_not_there_are_unknown(self) -> None:
         """Whatever is wanted of them."""
-        self.assertRaises(UnknownKeyError, self.keys.revoke, "build")
+        self.assertRaises(UnknownKeyError, self.keys.revoke, "build", 1_000.0)
         self.assertRaises(UnknownKeyError, self.keys.rotate, "build", ONE, AT, 10.0)
         self.assertRaises(UnknownKeyError, self.keys.named, "build")
 
@@ -77,7 +77,7 @@ class DaemonKeysTests(SynchronousTestCase):
         self.assertTrue(self.keys.claim("m", "a"))
         self.assertFalse(self.keys.claim("m", "b"))
         self.assertEqual([self.keys.is_others("m", name) for name in "ab"], [False, True])
-        self.keys.revoke("a")
+        self.keys.revoke("a", 1_000.0)
         self.assertFalse(self.keys.is_others("m", "b"))
         self.assertTrue(self.keys.claim("m", "b"))
 
@@ -123,7 +123,7 @@ class KeyringTests(RelayTestCase):
     def test_a_rotation_keeps_both(self) -> None:
         """The older one with its end."""
         decided = self.relay.key_rotated("build", TWO, NOW)
-        older, newer = DaemonKey(ONE, "build", AT, AT + 100), DaemonKey(TWO, "build", AT)
+        older, newer = DaemonKey(ONE, "build", AT, AT + 100), DaemonKey(TWO, "build", AT + 0.001)
         self.assertEqual(of_kind(decided, effects.SaveKey), [effects.SaveKey(older), effects.SaveKey(newer)])
         self.assertEqual(events(decided), ["key_rotated"])
 
@@ -145,7 +145,7 @@ class KeyringTests(RelayTestCase):
         second, _ = self.join_with("two", "m2")
         self.join_with("three", "m3")
         decided = self.relay.keys_revoked("build", NOW)
-        self.assertEqual(decided[0], effects.RevokeKeys("build"))
+        self.assertEqual(decided[0], effects.RevokeKeys("build", self.relay.keys.revoked["build"]))
         closed = [(each.connection, each.code) for each in decided if isinstance(each, CloseDaemon)]
         self.assertEqual(closed, [(first, 4401), (second, 4401)])
         answers = {each.connection: each.payload for each in decided if isinstance(each, SendToDaemon)}
