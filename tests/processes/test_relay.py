@@ -7,9 +7,6 @@ import functools
 import json
 import signal
 import sqlite3
-import subprocess
-import sys
-import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -311,43 +308,3 @@ class OperatorTests(ProcessTestCase):
         for secret in (KEY, "token-of-the-operator"):
             self.assertNotIn(secret, relay.output())
             self.assertNotIn(secret.encode(), arguments)
-
-
-class InstallationTests(SynchronousTestCase):
-    """The package as pip installs it."""
-
-    def install(self, *arguments: str) -> str:
-        """Install into a fresh environment, which borrows the dependencies of this one.
-
-        :return: its Python.
-        """
-        environment = Path(self.mktemp()).absolute()
-        # The pip of this one does: a copy of it would take longer than all the rest.
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True, timeout=PATIENCE)
-        packages = next(environment.glob("lib/python*/site-packages"))
-        (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
-        source = environment / "source"
-        subprocess.run(["git", "-C", str(ROOT), "checkout-index", "-a", f"--prefix={source}/"], check=True)
-        python = str(environment / "bin/python")
-        pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps"]
-        subprocess.run([*pip, *arguments, str(source)], check=True, timeout=6 * PATIENCE, stdout=subprocess.DEVNULL)
-        return python
-
-    def starts(self, python: str) -> None:
-        """Run the installed relay until it listens: its plugin, its options and its schema are there."""
-        relay = RelayProcess(
-            Path(python).parent,
-            ["makima-relay", "--server-url", "ws://127.0.0.1:9", "--listen", "tcp:0:interface=127.0.0.1"],
-            {"MAKIMA_API_KEY": KEY},
-            (python, "-c", "from twisted.scripts.twistd import run; run()"),
-        )
-        relay.port()
-        self.assertEqual(relay.end(), 0)
-
-    def test_an_installed_package_runs(self) -> None:
-        """``pip install .`` brings the plugin and the schema along."""
-        self.starts(self.install())
-
-    def test_an_editable_package_runs(self) -> None:
-        """``pip install -e .`` does not hide the plugin."""
-        self.starts(self.install("--editable"))
