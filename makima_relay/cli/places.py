@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,8 @@ URL_VARIABLE: Final = "MAKIMA_RELAY_URL"
 #: Seconds for a connection.
 _CONNECT_TIMEOUT: Final = 10.0
 _TAKES = "an http:// or https:// URL without user and query, or unix: and a path"
+#: Bytes that the path of a socket may have.
+_LONGEST_PATH: Final = 107 if sys.platform == "linux" else 103
 #: Where a listening relay is found that takes connections on all interfaces.
 _ANYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -132,6 +135,9 @@ def place_of_endpoint(text: str, authorities: Path | None) -> Place:
 
 
 def _at_path(path: str) -> Place:
+    if len(os.fsencode(path)) > _LONGEST_PATH or "\0" in path:
+        # Twisted would neither connect nor fail.
+        raise SettingError(f"the path of a unix: socket must have at most {_LONGEST_PATH} bytes, and no NUL")
     return Place(
         "http://localhost", f"unix:{path}", lambda reactor: UNIXClientEndpoint(reactor, path, _CONNECT_TIMEOUT)
     )

@@ -70,6 +70,14 @@ class PlaceTests(SynchronousTestCase):
                 self.listening(text)
             self.assertIn("give --url, or set MAKIMA_RELAY_URL", str(caught.exception))
 
+    def test_a_path_that_no_socket_can_have_is_a_wrong_setting(self) -> None:
+        """It would be waited for without an end."""
+        for path in ("/" + "x" * 107, "/é" + "x" * 105, "/a\0b"):
+            error = self.assertRaises(SettingError, find_place, Wanted(f"unix:{path}"), {})
+            self.assertIn("path of a unix: socket", str(error))
+        error = self.assertRaises(SettingError, self.listening, "unix:/" + "x" * 107)
+        self.assertIn("path of a unix: socket", str(error))
+
     def test_a_relay_with_tls_is_known_by_its_certificate(self) -> None:
         """It may be for any name; one that cannot be read is said."""
         certificate, key = make_certificate(self.directory, "relay.example")
