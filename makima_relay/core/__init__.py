@@ -3,10 +3,14 @@
 It knows no Twisted, no socket, no clock and no database. Imports point down only::
 
     relay
-    commands  reports  losses
+    cluster  from_origins  from_holders
+    commands  reports  takeovers
+    losses
+    hosting
     state
     flow
-    fleet  ledger  lanes  outbox  effects
+    fleet  peers  ledger  lanes  outbox  mailbox  directory
+    effects  entries
     journal  messages  composer
     members  spelling  tasks
 """

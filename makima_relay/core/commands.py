@@ -7,6 +7,7 @@ from makima_relay.core.messages import Command, ServerError, Spawn
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.spelling import folded
 from makima_relay.core.state import State
+from makima_relay.core.takeovers import Takeovers
 from makima_relay.core.tasks import Task, TaskStatus
 
 #: Types of one connection that are remembered as logged; a server that makes up more is not worth more lines.
@@ -21,10 +22,12 @@ class Commands:
     """Stores and dispatches tasks, routes commands.
 
     :param state: the relay's memory.
+    :param takeovers: knows which tasks are a peer's.
     """
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, takeovers: Takeovers) -> None:
         self._state = state
+        self._takeovers = takeovers
         self._logged_types: set[str] = set()
         self._stopping = False
         self._log_overload_at = 0.0
@@ -51,8 +54,12 @@ class Commands:
         state = self._state
         known = state.ledger.get(message.task_id)
         if known is not None and not known.finished:
-            state.rejected[Rejection.DUPLICATE_TASK] += 1
-            self._log(now, "duplicate_task", "spawnTask for a task that is not finished", taskId=message.task_id)
+            self._duplicate(message, now)
+            return
+        if self._takeovers.refuses(message.task_id):
+            self._duplicate(message, now)
+            reason = "another relay has this task, which is not finished"
+            state.answer_server(state.composer.error("duplicate_task", reason, message.task_id))
             return
         if self._stopping:
             state.answer_server(self._refusal(message, "it is stopping"))
@@ -75,7 +82,12 @@ class Commands:
             task = known.asked_again(position, message.name, at, message.traceparent)
             state.outputs.forget(message.task_id)
         state.save(task, now, message.payload)
+        self._takeovers.begin(task, now)
         state.dispatch_waiting(now)
+
+    def _duplicate(self, message: Spawn, now: float) -> None:
+        self._state.rejected[Rejection.DUPLICATE_TASK] += 1
+        self._log(now, "duplicate_task", "spawnTask for a task that is not finished", taskId=message.task_id)
 
     @property
     def _is_full(self) -> bool:
@@ -123,10 +135,12 @@ class Commands:
         holder = state.holder(task)
         if task.status is TaskStatus.PENDING and message.withdraws:
             self._withdraw(task, now)
-        elif holder is None or holder.connection is None:
+        elif holder is None or not holder.is_there:
             self._keep(message, task, now)
+        elif holder.may_return and state.peers.are_full:
+            self._overloaded("too much waits for other relays", task.task_id, now)
         else:
-            state.relay_command(holder, message.payload)
+            state.hand_on(holder, task, message.payload)
 
     def _keep(self, message: Command, task: Task, now: float) -> None:
         """Let a command wait, if there is room; what would stop the task always has some."""
@@ -174,8 +188,8 @@ class Commands:
         holder = state.holder(task)
         if task.status is TaskStatus.PENDING:
             self._withdraw(task, now)
-        elif holder is None or holder.connection is None:
+        elif holder is None or not holder.is_there:
             if not state.is_to_stop(task):
                 state.keep_command(task, None)
-        elif holder.composer is not None:
-            state.send(holder, holder.composer.interrupt_task(task.task_id))
+        else:
+            state.hand_on(holder, task, None)

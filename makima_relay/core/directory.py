@@ -1,8 +1,22 @@
-"""The directory of the cluster: whose each task is, and where it is (``cluster.md``, *Links*)."""
+"""The directory of the cluster: whose each task is, and where it is (``cluster.md``, *Links*).
+
+A task's entry is written by its origin alone. Without a cluster there is no directory, and nothing is written.
+"""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
 import msgspec
+
+from makima_relay.core.cluster_effects import ForgetTasks, RecordHolder, RecordMore
+from makima_relay.core.effects import Effect
+from makima_relay.core.tasks import Task
+
+#: Entries that are written again in one go.
+_AT_A_TIME: Final = 2_000
 
 
 class DirectoryEntry(msgspec.Struct, frozen=True, gc=False):
@@ -16,3 +30,68 @@ class DirectoryEntry(msgspec.Struct, frozen=True, gc=False):
     origin: str
     holder: str
     attempt: int = 0
+
+
+class Directory:
+    """What this relay writes there, and what it has just read.
+
+    :param relay_id: this relay's id; none without a cluster.
+    :param note: has something done.
+    """
+
+    def __init__(self, relay_id: str | None, note: Callable[[Effect], None]) -> None:
+        self._relay_id = relay_id
+        self._note = note
+        self._read: Mapping[str, DirectoryEntry] = {}
+        self._to_record: deque[str] = deque()
+
+    def reading(self, entries: Mapping[str, DirectoryEntry]) -> None:
+        """Know, until :meth:`has_read`, what was just read of tasks that were not in mind."""
+        self._read = entries
+
+    def has_read(self, task_ids: Iterable[str], find: Callable[[str], Task | None]) -> None:
+        """Drop the entries that were made by asking, of tasks that have not become this relay's own.
+
+        :param task_ids: what was asked for.
+        :param find: finds an unfinished task of this relay's.
+        """
+        self._read = {}
+        if self._relay_id is not None:
+            self.forget(task_id for task_id in task_ids if find(task_id) is None)
+
+    def others(self, task_id: str) -> DirectoryEntry | None:
+        """The entry that was just read of a task, if that is a peer's."""
+        entry = self._read.get(task_id)
+        return None if entry is None or entry.origin == self._relay_id else entry
+
+    def record(self, task: Task, instead_of: str | None = None) -> None:
+        """Write where a task of this relay's is.
+
+        :param instead_of: the peer whose task it was until now.
+        """
+        if self._relay_id is not None:
+            holder = task.relay or self._relay_id
+            self._note(RecordHolder(task.task_id, task.attempts, self._relay_id, holder, instead_of))
+
+    def forget(self, task_ids: Iterable[str]) -> None:
+        """Drop the entries of tasks which are no unfinished ones of this relay's."""
+        gone = tuple(task_ids)
+        if gone and self._relay_id is not None:
+            self._note(ForgetTasks(gone))
+
+    def record_again(self, task_ids: Iterable[str]) -> None:
+        """Write the entries of many tasks again, a few at a time: :meth:`go_on` does it."""
+        if self._relay_id is not None:
+            self._to_record = deque(task_ids)
+
+    def go_on(self, find: Callable[[str], Task | None]) -> None:
+        """Write some more of them.
+
+        :param find: finds an unfinished task of this relay's.
+        """
+        for _ in range(min(_AT_A_TIME, len(self._to_record))):
+            task = find(self._to_record.popleft())
+            if task is not None:
+                self.record(task)
+        if self._to_record:
+            self._note(RecordMore())

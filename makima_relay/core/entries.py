@@ -53,10 +53,14 @@ class Interrupt(_Entry, frozen=True, tag="interrupt"):
 
 
 class Released(_Entry, frozen=True, tag="released"):
-    """The task's daemon is at another relay now: forget the task."""
+    """The task's daemon is at another relay now: forget the task.
+
+    :ivar heard: the number of the receiver's last entry that the sender knew when it said so.
+    """
 
     task_id: _TaskId
     attempt: _Number
+    heard: _Number
 
 
 class Adopted(_Entry, frozen=True, tag="adopted"):

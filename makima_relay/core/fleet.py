@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import heapq
 import uuid
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import ClassVar, Final
 
 from makima_relay.core.composer import Composer
+from makima_relay.core.effects import Effect, SendToDaemon
 from makima_relay.core.messages import Hello
+from makima_relay.core.tasks import Task
 
 #: ``protocol.md``, *Downstream* 2: a daemon's id is made from its machine's alone, the same at every relay.
 _DAEMON_IDS: Final = uuid.UUID("6f1c3a52-6d0b-5b7e-9a45-1f0c7d9a2e11").bytes
@@ -50,6 +52,10 @@ class Daemon:
     :ivar key: the digest of the daemon key that this connection presented; none for the shared one.
     :ivar faults: how many invalid messages this connection sent.
     """
+
+    #: It is at home, and what it was given it has until it is lost; a peer is told apart by these.
+    relay: ClassVar[None] = None
+    may_return: ClassVar[bool] = False
 
     __slots__ = (
         "address",
@@ -99,6 +105,30 @@ class Daemon:
         self.parting: set[int] = set()
         self.listed: frozenset[str] | None = None
         self.offer: tuple[int, int, int] | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it gets what it is sent."""
+        return self.connection is not None
+
+    def take_task(self, _task: Task, message: bytes, note: Callable[[Effect], None]) -> None:
+        """Send it a task.
+
+        :param message: the ``spawnTask``.
+        :param note: has something done.
+        """
+        if self.connection is not None:
+            note(SendToDaemon(self.connection, message))
+
+    def take_command(self, task: Task, payload: bytes | None, note: Callable[[Effect], None]) -> None:
+        """Send it a command for a task that it has.
+
+        :param payload: as it came; none for an ``interruptTask`` of the relay's own, in the daemon's spelling.
+        :param note: has something done.
+        """
+        if self.connection is not None and self.composer is not None:
+            spelled = self.composer.interrupt_task(task.task_id) if payload is None else payload
+            note(SendToDaemon(self.connection, spelled))
 
     @property
     def has_free_slot(self) -> bool:

@@ -29,7 +29,7 @@ class Lanes(Generic[MessageT]):
     def __init__(self, known: Callable[[str], bool]) -> None:
         self._known = known
         self._numbers = itertools.count(1)
-        self._waiting: dict[Hashable, deque[tuple[int, int, str | None, MessageT]]] = {}
+        self._waiting: dict[Hashable, deque[tuple[int, int, str | None, bool, MessageT]]] = {}
         self._asked: set[str] = set()
         self._to_ask: list[str] = []
         self.last = 0
@@ -48,23 +48,30 @@ class Lanes(Generic[MessageT]):
         """Whether nothing waits in a lane."""
         return lane not in self._waiting
 
-    def passes(self, lane: Hashable, task_id: str | None, message: MessageT, size: int = 0) -> bool:
+    def is_asked(self, task_id: str) -> bool:
+        """Whether a task is being looked up, or is to be."""
+        return task_id in self._asked
+
+    def passes(
+        self, lane: Hashable, task_id: str | None, message: MessageT, size: int = 0, *, to_ask: bool = False
+    ) -> bool:
         """Whether a message can be acted on now; if not, it waits in its lane.
 
         :param lane: who sent it.
         :param task_id: the task that must be in mind for it, if any.
         :param size: its bytes.
+        :param to_ask: whether the task must be looked up though it is in mind.
         """
         queue = self._waiting.get(lane)
         # While the store is asked, nobody makes the task: the answer would be older than it.
-        known = task_id is None or (self._known(task_id) and task_id not in self._asked)
+        known = task_id is None or (not to_ask and self._known(task_id) and task_id not in self._asked)
         if queue is None and known:
             return True
         if queue is None:
             queue = self._waiting[lane] = deque()
         self.last = next(self._numbers)
         self.size += size
-        queue.append((self.last, size, task_id, message))
+        queue.append((self.last, size, task_id, to_ask, message))
         if task_id is not None and not known:
             self._ask(task_id)
         return False
@@ -92,7 +99,9 @@ class Lanes(Generic[MessageT]):
         unknown = set(task_ids).difference(found)
         for lane, queue in list(self._waiting.items()):
             while queue:
-                _, size, task_id, message = queue[0]
+                _, size, task_id, to_ask, message = queue[0]
+                if to_ask and task_id in self._asked:
+                    break
                 if task_id is not None and task_id not in unknown and not self._known(task_id):
                     self._ask(task_id)
                     break

@@ -3,6 +3,9 @@
 It holds every unfinished task, and of the finished ones the latest few, because most late reports are about those.
 The others are in the store only; :mod:`~makima_relay.core.lanes` has them looked up, unless
 :mod:`~makima_relay.core.past` knows that there is nothing to be found.
+
+Tasks of peers that daemons of this relay have (``cluster.md``) are kept apart: no count and no list of this relay's own
+tasks has them.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
 
+from makima_relay.core.foreign import ForeignTasks
 from makima_relay.core.past import Past
 from makima_relay.core.tasks import FINISHED, Task, TaskStatus
 
@@ -24,6 +28,7 @@ class Ledger:
     :param next_key: the first number that no stored task has, as key or position.
     :param total_finished: how often a task finished, ever.
     :ivar past: the ids of tasks that are not in mind.
+    :ivar foreign: the tasks of peers.
     """
 
     def __init__(self, next_key: int = 1, total_finished: int = 0) -> None:
@@ -34,6 +39,7 @@ class Ledger:
         self.unfinished: Callable[[str], Task | None] = self._unfinished.get
         self._finished: OrderedDict[str, Task] = OrderedDict()
         self.past = Past()
+        self.foreign = ForeignTasks()
         self._at_work: dict[str, None] = {}
         #: Those that wait, as they arrived, and those that came back behind younger ones: a queue and a heap.
         self._arrived: deque[tuple[int, str]] = deque()
@@ -47,8 +53,16 @@ class Ledger:
         return number
 
     def get(self, task_id: str) -> Task | None:
-        """The task, if it is kept in mind."""
+        """The task of this relay's own, if it is kept in mind."""
         return self._unfinished.get(task_id) or self._finished.get(task_id)
+
+    def find(self, task_id: str) -> Task | None:
+        """The task that a daemon may have, this relay's own or a peer's, if it is kept in mind."""
+        return self._unfinished.get(task_id) or self.foreign.get(task_id) or self._finished.get(task_id)
+
+    def is_at_rest(self, task_id: str) -> bool:
+        """Whether the task is not one that some daemon has or waits for, as far as is known."""
+        return task_id not in self._unfinished and self.foreign.unfinished(task_id) is None
 
     def __contains__(self, task_id: str) -> bool:
         return task_id in self._unfinished or task_id in self._finished
@@ -56,6 +70,10 @@ class Ledger:
     def is_certain(self, task_id: str) -> bool:
         """Whether the store would tell nothing that is not in mind."""
         return task_id in self._unfinished or task_id in self._finished or not self.past.may_have(task_id)
+
+    def all_unfinished(self) -> list[str]:
+        """The ids of all tasks that are not finished."""
+        return list(self._unfinished)
 
     def at_work(self) -> list[str]:
         """The ids of all tasks that some daemon has, connected or not."""
@@ -66,8 +84,11 @@ class Ledger:
 
         :return: what it was, if it was kept in mind.
         """
+        if task.origin is not None:
+            return self.foreign.put(task)
         task_id = task.task_id
         before = self._unfinished.get(task_id)
+        self.foreign.forget(task_id)
         if before is not None:
             self.counts[before.status] -= 1
         if task.status in FINISHED:

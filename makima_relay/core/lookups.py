@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from makima_relay.core import effects
+from makima_relay.core.entries import Reported
 from makima_relay.core.fleet import Daemon
+from makima_relay.core.heard import Heard
 from makima_relay.core.lanes import Lanes
-from makima_relay.core.messages import DaemonMessage, Heartbeat, ServerMessage
+from makima_relay.core.messages import DaemonMessage, Heartbeat, Listed, ServerMessage
 from makima_relay.core.state import State
 from makima_relay.core.tasks import Task
 
@@ -18,7 +20,9 @@ _UPSTREAM = "upstream"
 _OVERHEAD, _ID = 512, 128
 
 #: What a daemon said: the connection that it came on, whose it is, and what it is.
-Said = tuple[int, Daemon, DaemonMessage]
+Said = tuple[int, Daemon, DaemonMessage | Listed]
+#: Whatever may have to wait.
+Message = Said | ServerMessage | Heard
 
 
 class LookUps:
@@ -30,7 +34,11 @@ class LookUps:
     def __init__(self, state: State) -> None:
         self._state = state
         self._asking = False
-        self.lanes: Lanes[Said | ServerMessage] = Lanes(state.ledger.is_certain)
+        self.lanes: Lanes[Message] = Lanes(self._is_known)
+
+    def _is_known(self, task_id: str) -> bool:
+        """Whether nothing would be found that is not in mind."""
+        return self._state.ledger.is_certain(task_id)
 
     def __len__(self) -> int:
         """How many messages wait."""
@@ -42,15 +50,23 @@ class LookUps:
 
     def pass_command(self, task_id: str | None, message: ServerMessage) -> bool:
         """Whether a message of the server's can be acted on now; if not, it waits."""
-        return self._pass(_UPSTREAM, task_id, message, _weight(message))
+        return self._pass_upstream(task_id, message)
 
-    def pass_report(self, connection: int, daemon: Daemon, report: DaemonMessage) -> bool:
+    def _pass_upstream(self, task_id: str | None, message: ServerMessage, *, to_ask: bool = False) -> bool:
+        return self._pass(_UPSTREAM, task_id, message, _weight(message), to_ask=to_ask)
+
+    def pass_entry(self, heard: Heard) -> bool:
+        """Whether an entry of a peer's can be acted on now; if not, it waits."""
+        task_id = heard.entry.task_id if isinstance(heard.entry, Reported) else None
+        return self._pass(heard.peer, task_id, heard, _weight(heard))
+
+    def pass_report(self, connection: int, daemon: Daemon, report: DaemonMessage | Listed) -> bool:
         """Whether a message of a daemon's can be acted on now; if not, it waits."""
         task_id = None if isinstance(report, Heartbeat) else report.task_id
         return self._pass(daemon.daemon_id, task_id, (connection, daemon, report), _weight(report))
 
-    def _pass(self, lane: str, task_id: str | None, message: Said | ServerMessage, size: int) -> bool:
-        if self.lanes.passes(lane, task_id, message, size):
+    def _pass(self, lane: Hashable, task_id: str | None, message: Message, size: int, *, to_ask: bool = False) -> bool:
+        if self.lanes.passes(lane, task_id, message, size, to_ask=to_ask):
             return True
         self.ask()
         return False
@@ -64,7 +80,7 @@ class LookUps:
                 self._asking = True
                 self._state.note(effects.RecallTasks(task_ids))
 
-    def answered(self, task_ids: Sequence[str], found: Iterable[Task]) -> Iterator[Said | ServerMessage]:
+    def answered(self, task_ids: Sequence[str], found: Iterable[Task]) -> Iterator[Message]:
         """Keep in mind what was found, and release what waited for it, to be acted on while this is iterated.
 
         :param task_ids: what was asked.
@@ -79,7 +95,7 @@ class LookUps:
             yield message
 
 
-def _weight(message: DaemonMessage | ServerMessage) -> int:
+def _weight(message: DaemonMessage | Listed | ServerMessage | Heard) -> int:
     """About how many bytes of memory a message takes while it waits."""
     if isinstance(message, Heartbeat):
         return _OVERHEAD + _ID * len(message.active_tasks or ())

@@ -39,6 +39,11 @@ class Completion(msgspec.Struct, frozen=True, gc=False):
     success: bool
     error: str | None
 
+    @property
+    def status(self) -> TaskStatus:
+        """What becomes of the task."""
+        return TaskStatus.COMPLETED if self.success else TaskStatus.FAILED
+
 
 class StatusChange(msgspec.Struct, frozen=True):
     """daemon -> server: ``taskStatusChange`` of a task, to a status that the relay knows."""
@@ -53,6 +58,12 @@ class Heartbeat(msgspec.Struct, frozen=True):
     """daemon -> relay: ``heartbeat``; the tasks that the daemon says it has, if it says."""
 
     active_tasks: frozenset[str] | None
+
+
+class Listed(msgspec.Struct, frozen=True, gc=False):
+    """One task of a daemon's first list that this relay does not know: in a cluster it may be a peer's."""
+
+    task_id: str
 
 
 class Hello(msgspec.Struct, frozen=True):

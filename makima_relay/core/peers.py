@@ -1,12 +1,25 @@
-"""The peers: the other relays of the cluster, as this one sees them (``cluster.md``)."""
+"""The peers: the other relays of the cluster, as this one sees them (``cluster.md``).
+
+A peer holds tasks as a daemon does: it has what the rules ask of a :class:`~makima_relay.core.fleet.Daemon`, and all
+peers together what they ask of a :class:`~makima_relay.core.fleet.Fleet`. It gets entries instead of messages.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 
+from makima_relay.core.effects import Effect
+from makima_relay.core.entries import Offer, Relayed
+from makima_relay.core.mailbox import Mailbox
 from makima_relay.core.members import LONGEST_NAME
+from makima_relay.core.snapshot import StoredPeer
+from makima_relay.core.tasks import Task
+
+#: Bytes of entries for peers that are kept in memory; above it no more are made than must be.
+MOST_BYTES: Final = 32 << 20
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
@@ -26,3 +39,134 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     pending_tasks: _Count
     foreign_tasks: _Count
     oldest_pending_seconds: Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Peer:
+    """Another relay.
+
+    :ivar box: what passes between it and this one.
+    :ivar presence: what it last said of itself in this run; none before.
+    :ivar seen_at: when that was, or when it got a fresh time to be seen, in monotonic seconds.
+    :ivar is_there: whether it is present; it may also not have been seen yet.
+    :ivar is_away: whether it was not seen for too long, or has taken leave.
+    :ivar is_deserted: whether it has been away for so long that reports on its tasks go to this relay's own server.
+    :ivar free: the slots that it may have for tasks.
+    :ivar tasks: this relay's tasks that it has, or may have.
+    :ivar asked_back: how many answers about entries that are taken back are still to come.
+    :ivar inquiry: the number of the last entry that asked it which tasks it has; 0 before the first.
+    :ivar offered: the tasks that it was offered since.
+    :ivar interrupted: the tasks, with their attempts, that it was told to stop since it came.
+    """
+
+    daemon_id: ClassVar[None] = None
+    may_return: ClassVar[bool] = True
+    #: It is heard as long as it is there: nothing waits in a socket.
+    held: ClassVar[bool] = False
+
+    def __init__(self, stored: StoredPeer, note: Callable[[Effect], None], now: float) -> None:
+        self.relay = stored.relay_id
+        self.agent_name = stored.agent_name
+        self.box = Mailbox(stored, note)
+        self.presence: Presence | None = None
+        self.seen_at = now
+        self.is_there = False
+        self.is_away = False
+        self.is_deserted = False
+        self.free = 0
+        self.tasks: set[str] = set()
+        self.asked_back = 0
+        self.inquiry = 0
+        self.offered: set[str] = set()
+        self.interrupted: set[tuple[str, int]] = set()
+
+    @property
+    def hostname(self) -> str:
+        """The name to show."""
+        return self.agent_name
+
+    def take_task(self, task: Task, message: bytes, _note: Callable[[Effect], None]) -> None:
+        """Offer it a task; see :meth:`makima_relay.core.fleet.Daemon.take_task`."""
+        self.box.put(Offer(task.task_id, task.attempts, task.name, task.traceparent, message))
+
+    def take_command(self, task: Task, payload: bytes | None, _note: Callable[[Effect], None]) -> None:
+        """Have it hand on a command; see :meth:`makima_relay.core.fleet.Daemon.take_command`."""
+        self.box.put(Relayed(task.task_id, task.attempts, payload))
+
+
+class Peers:
+    """All peers that were ever heard of.
+
+    :param relay_id: this relay's id; none without a cluster.
+    :param stored: what an earlier run left.
+    :param note: has something done.
+    :ivar is_connected: whether Redis is there.
+    :ivar held: the connections of daemons that are not read because too much waits for peers.
+    """
+
+    def __init__(self, relay_id: str | None, stored: Iterable[StoredPeer], note: Callable[[Effect], None]) -> None:
+        self.relay_id = relay_id
+        self.is_connected = False
+        self.held: set[int] = set()
+        self._note = note
+        self._peers = {each.relay_id: Peer(each, note, 0.0) for each in stored}
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter(self._peers.values())
+
+    def get(self, relay_id: str) -> Peer | None:
+        """A peer by id."""
+        return self._peers.get(relay_id)
+
+    def known(self, relay_id: str, now: float, agent_name: str = "") -> Peer:
+        """A peer by id, which may not have been heard of before."""
+        peer = self._peers.get(relay_id)
+        if peer is None:
+            stored = StoredPeer(relay_id=relay_id, agent_name=agent_name or relay_id)
+            peer = self._peers[relay_id] = Peer(stored, self._note, now)
+        return peer
+
+    def is_away(self, relay_id: str) -> bool:
+        """Whether a peer that should be there is not."""
+        peer = self._peers.get(relay_id)
+        return peer is not None and peer.is_away
+
+    def is_deserted(self, relay_id: str) -> bool:
+        """Whether a peer has been away for so long that its tasks are reported to this relay's own server."""
+        peer = self._peers.get(relay_id)
+        return peer is not None and peer.is_deserted
+
+    @property
+    def size(self) -> int:
+        """Bytes of what waits for all of them."""
+        return sum(peer.box.size for peer in self._peers.values())
+
+    @property
+    def are_full(self) -> bool:
+        """Whether too much waits for them."""
+        return self.size > MOST_BYTES
+
+    # ----------------------------------------------------------------------------------------- as a fleet has them
+
+    def hold(self, peer: Peer, task_id: str) -> None:
+        """Count a task as a peer's."""
+        peer.tasks.add(task_id)
+
+    def release(self, peer: Peer, task_id: str) -> None:
+        """Count a task as a peer's no more."""
+        peer.tasks.discard(task_id)
+
+    def dispatched(self, peer: Peer, task_id: str) -> None:
+        """Count a task as just offered to a peer."""
+        peer.free -= 1
+        peer.offered.add(task_id)
+        self.hold(peer, task_id)
+
+    def most_free(self) -> Peer | None:
+        """The peer for the next task: the present one with the most free slots.
+
+        :return: none if no peer can take one.
+        """
+        if not self.is_connected or self.are_full:
+            return None
+        free = [peer for peer in self._peers.values() if peer.is_there and peer.free > 0]
+        return max(free, key=lambda peer: peer.free, default=None)

@@ -78,7 +78,7 @@ class Presence:
     def _send_what_waited(self, daemon: Daemon) -> None:
         """Hand a returned daemon the commands for what it held."""
         for task_id in sorted(daemon.tasks):
-            task = self._state.ledger.get(task_id)
+            task = self._state.ledger.find(task_id)
             if task is not None:
                 self._state.send_waiting_commands(task, daemon)
 

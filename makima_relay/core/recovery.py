@@ -50,9 +50,19 @@ class Recovery:
         for _ in range(min(_AT_A_TIME, len(self._tasks))):
             stored = self._tasks.popleft()
             if stored.task.at_work:
-                stored = self._orphaned(stored, now)
-                self._losses.taken_up(stored.task, now)
+                stored = self._at_work(stored, now)
             self._state.take_up(stored)
+
+    def _at_work(self, stored: StoredTask, now: float) -> StoredTask:
+        """A task that somebody has, or had: a peer has it still, as long as that is not known to be away."""
+        task = stored.task
+        for relay_id in filter(None, (task.relay, task.origin)):
+            self._state.peers.known(relay_id, now)
+        if task.relay is None:
+            stored = self._orphaned(stored, now)
+        if stored.task.status is TaskStatus.ORPHANED:
+            self._losses.taken_up(stored.task, now)
+        return stored
 
     def _orphaned(self, stored: StoredTask, now: float) -> StoredTask:
         """A task whose daemon is not connected any more, or not yet."""

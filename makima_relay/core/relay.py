@@ -7,10 +7,19 @@ numbers of daemons' connections are greater than 0 and never used again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from makima_relay.core import effects
+from makima_relay.core.claims import Claims
+from makima_relay.core.cluster import Cluster
+from makima_relay.core.cluster_inputs import ClusterInputs
+from makima_relay.core.clustered import ClusteredState
 from makima_relay.core.commands import Commands
+from makima_relay.core.directory import DirectoryEntry
+from makima_relay.core.from_holders import FromHolders
+from makima_relay.core.from_origins import FromOrigins
+from makima_relay.core.heard import Heard
 from makima_relay.core.inputs import told
 from makima_relay.core.keys import DaemonKey
 from makima_relay.core.lookups import LookUps
@@ -22,8 +31,8 @@ from makima_relay.core.recovery import Recovery
 from makima_relay.core.reports import Reports
 from makima_relay.core.snapshot import Snapshot
 from makima_relay.core.state import State
+from makima_relay.core.takeovers import Takeovers
 from makima_relay.core.tasks import Task
-from makima_relay.core.upstream_inputs import UpstreamInputs
 
 #: How often it is looked, while reports come, whether some have waited too long, in seconds.
 _LOOK_INTERVAL = 0.02
@@ -31,7 +40,7 @@ _LOOK_INTERVAL = 0.02
 _Effects = list[effects.Effect]
 
 
-class Relay(UpstreamInputs):
+class Relay(ClusterInputs):
     """Decides for one relay.
 
     :param policy: the settings that it obeys.
@@ -41,12 +50,19 @@ class Relay(UpstreamInputs):
 
     def __init__(self, policy: Policy, snapshot: Snapshot | None = None, redact: Callable[[str], str] = str) -> None:
         snapshot = snapshot or Snapshot()
-        state = State(policy, snapshot, redact)
+        in_cluster = policy.relay_id is not None
+        state = (ClusteredState if in_cluster else State)(policy, snapshot, redact)
         self._losses = losses = Losses(state)
-        self._reports = Reports(state, losses)
+        self._reports = reports = Reports(state, losses)
         self._look_at_outbox_at = 0.0
         recovery = Recovery(state, losses, snapshot)
-        super().__init__(state, LookUps(state), recovery, Commands(state), Presence(state, losses))
+        commands = Commands(state, Takeovers(state, losses))
+        self._from_origins = FromOrigins(state, losses)
+        self._from_holders = holders = FromHolders(state, losses, reports)
+        self._cluster = Cluster(state, losses, commands, holders)
+        self._entry_doers = self._make_entry_doers()
+        look_ups = (Claims if in_cluster else LookUps)(state)
+        super().__init__(state, look_ups, recovery, commands, Presence(state, losses))
 
     # ------------------------------------------------------------------------------------------------ the relay
 
@@ -73,6 +89,7 @@ class Relay(UpstreamInputs):
     def stopping(self) -> None:
         """The relay is about to send everybody away: no new task is taken, what was read until now is written out."""
         self._commands.stopping()
+        self._from_origins.stopping()
         self._state.keep_reports()
 
     @told
@@ -89,6 +106,7 @@ class Relay(UpstreamInputs):
         """
         self._state.set_clock(now, wall)
         self._losses.expire(now)
+        self._cluster.expire(now)
         self._keyring.expire(now)
         due = self._state.outbox.next_to_keep()
         if due is not None and (due <= now or not self._state.flow.has_room):
@@ -123,17 +141,29 @@ class Relay(UpstreamInputs):
         past.is_whole = past.is_whole or is_all
 
     @told
-    def tasks_recalled(self, task_ids: Sequence[str], found: Iterable[Task], now: float) -> None:
-        """The store was asked for tasks; what waited for the answer goes on.
+    def tasks_recalled(
+        self,
+        task_ids: Sequence[str],
+        found: Iterable[Task],
+        now: float,
+        entries: Mapping[str, DirectoryEntry] = MappingProxyType({}),
+    ) -> None:
+        """The store was asked for tasks, and the directory if there is one; what waited for the answer goes on.
 
         :param task_ids: what was asked.
         :param found: the finished tasks among them.
+        :param entries: what the directory had of them before it was asked.
         """
+        directory = self._state.directory
+        directory.reading(entries)
         for message in self._look_ups.answered(task_ids, found):
             if isinstance(message, tuple):
                 self._reports.received(*message, now)
+            elif isinstance(message, Heard):
+                self._act_on_entry(message, now)
             else:
                 self._act_on_command(message, now)
+        directory.has_read(task_ids, self._state.ledger.unfinished)
         self._look_ups.ask()
         self._state.flow.release()
 

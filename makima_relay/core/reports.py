@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from makima_relay.core import effects
 from makima_relay.core.fleet import Daemon
 from makima_relay.core.losses import Losses
-from makima_relay.core.messages import MOST_SLOTS, Completion, DaemonMessage, Heartbeat, Report, StatusChange
+from makima_relay.core.messages import MOST_SLOTS, Completion, DaemonMessage, Heartbeat, Listed, Report, StatusChange
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.state import State
 from makima_relay.core.tasks import AT_WORK, Task, TaskStatus
@@ -35,7 +35,7 @@ class Reports:
         self._losses = losses
         self._log_overload_at = 0.0
 
-    def received(self, connection: int, daemon: Daemon, report: DaemonMessage, now: float) -> None:
+    def received(self, connection: int, daemon: Daemon, report: DaemonMessage | Listed, now: float) -> None:
         """Act on one message of an authenticated daemon.
 
         :param connection: the connection that it came on; the daemon may have another by now, or none.
@@ -45,6 +45,8 @@ class Reports:
             self._plain(connection, daemon, report, now)  # type: ignore[arg-type]
         elif kind is Heartbeat:
             self._heartbeat(connection, daemon, report, now)  # type: ignore[arg-type]
+        elif kind is Listed:
+            self._listed(connection, daemon, report, now)  # type: ignore[arg-type]
         else:
             self._decisive(connection, daemon, report, now)  # type: ignore[arg-type]
 
@@ -68,6 +70,9 @@ class Reports:
                     task = unfinished(task_id)
                     if task is None or task.status is not TaskStatus.RUNNING or task.daemon_id != daemon_id:
                         break
+                    if task.relay is not None:
+                        # Its daemon was at a peer until now.
+                        break
                 last = task_id
                 runs.append((task_id, len(steady)))
             steady.append(report.payload)
@@ -78,45 +83,58 @@ class Reports:
         return place + len(steady)
 
     def _plain(self, connection: int, daemon: Daemon, report: Report, now: float) -> None:
-        if report.task_id is not None:
-            task = self._state.ledger.get(report.task_id)
-            if task is None:
-                if not self._may_adopt(connection, daemon, report.task_id, now):
-                    return
-                self._adopt(connection, daemon, report.task_id, now)
-            elif task.daemon_id != daemon.daemon_id:
-                self._refuse(connection, daemon, task, now)
-                return
-            elif task.status is not TaskStatus.RUNNING:
-                self._show_running(connection, daemon, task, now)
-        self._state.relay_report(report.payload, now)
-        if report.task_id is not None:
-            self._keep_output(report.task_id, report.payload, now)
+        if report.task_id is None:
+            self._state.relay_report(None, report.payload, now)
+            return
+        task = self._task_of(connection, daemon, report.task_id, now)
+        if task is not None:
+            self.pass_on(task, report, now)
 
-    def _keep_output(self, task_id: str, payload: bytes, now: float) -> None:
-        """Keep a report for people to see; of a task that has finished only if there is more of it."""
-        task = self._state.ledger.get(task_id)
-        if task is not None and (not task.finished or task_id in self._state.outputs):
-            self._state.keep_output([(task_id, 0)], [payload], now)
+    def pass_on(self, task: Task, report: Report, now: float) -> None:
+        """Relay a report that changes nothing, by whoever has the task or last had it, and keep it for people to see.
+
+        Of a task that has finished it is kept only if there is more of it, and of a peer's task not at all.
+        """
+        self._state.relay_report(task, report.payload, now)
+        if task.origin is None and (not task.finished or task.task_id in self._state.outputs):
+            self._state.keep_output([(task.task_id, 0)], [report.payload], now)
+
+    def _task_of(self, connection: int, daemon: Daemon, task_id: str, now: float) -> Task | None:
+        """The task that a daemon reports on, as it is now; none if the report is refused."""
+        task = self._state.ledger.find(task_id)
+        if task is None:
+            if not self._may_adopt(connection, daemon, task_id, now):
+                return None
+            task = self._adopt(connection, daemon, task_id, now)
+        if task.daemon_id != daemon.daemon_id:
+            self._refuse(connection, daemon, task, now)
+            return None
+        return self._show_running(connection, daemon, task, now)
 
     def _decisive(self, connection: int, daemon: Daemon, report: Completion | StatusChange, now: float) -> None:
-        task = self._state.ledger.get(report.task_id)
-        if task is None:
-            if not self._may_adopt(connection, daemon, report.task_id, now):
-                return
-            task = self._adopt(connection, daemon, report.task_id, now)
-        elif task.daemon_id != daemon.daemon_id:
-            self._refuse(connection, daemon, task, now)
-            return
-        task = self._show_running(connection, daemon, task, now)
-        status = _status_of(report)
+        task = self._task_of(connection, daemon, report.task_id, now)
+        if task is not None:
+            self.decide(task, report, now)
+
+    def decide(self, task: Task, report: Completion | StatusChange, now: float) -> None:
+        """Relay a report by whoever has the task or last had it, and note where that stands now."""
+        status = report.status
         # Whoever does not hold the task ends nothing: it is finished already, or a new attempt waits for a daemon.
         ends = task.at_work and status is not TaskStatus.RUNNING
         if ends:
             self._state.finish(task, status, None if status is TaskStatus.COMPLETED else report.error, now)
-        self._state.relay_report(report.payload, now, kept=ends)
+        self._state.relay_report(task, report.payload, now, kept=ends)
         if ends:
+            if task.detached:
+                self._losses.hosting.ended(task, report, now)
             self._state.dispatch_waiting(now)
+
+    def _listed(self, connection: int, daemon: Daemon, listed: Listed, now: float) -> None:
+        """Hold the task of a peer's that a daemon has brought along."""
+        state = self._state
+        is_peers = state.ledger.find(listed.task_id) is None and state.directory.others(listed.task_id) is not None
+        if is_peers and self._may_adopt(connection, daemon, listed.task_id, now):
+            self._adopt(connection, daemon, listed.task_id, now)
 
     def _may_adopt(self, connection: int, daemon: Daemon, task_id: str, now: float) -> bool:
         """Whether there is room for a task that the server did not hand out; else whoever made it up is told so.
@@ -145,16 +163,22 @@ class Reports:
             state.fleet.enlist(daemon)
         at = state.wall(now)
         key = state.ledger.number()
+        # A task of a peer's has come with its daemon: this relay becomes its holder (``cluster.md``, *Rules*).
+        entry = state.directory.others(task_id)
         task = Task(
             key=key,
             position=key,
             task_id=task_id,
             status=TaskStatus.RUNNING,
             daemon_id=daemon.daemon_id,
+            attempts=0 if entry is None else entry.attempt,
             received_at=at,
             started_at=at,
+            origin=None if entry is None else entry.origin,
+            detached=entry is not None and state.peers.is_deserted(entry.origin),
         )
         state.save(task, now)
+        self._losses.hosting.placed(task, now)
         if daemon.connection != connection:
             self._losses.orphan(task, now)
         return task
@@ -166,11 +190,11 @@ class Reports:
         does a late one when the server has asked for a new attempt since.
         """
         if daemon.connection != connection or task.finished or task.is_new_attempt:
-            return self._state.ledger.get(task.task_id) or task
-        if task.status is TaskStatus.DISPATCHED:
+            return self._state.ledger.find(task.task_id) or task
+        if task.status is TaskStatus.DISPATCHED and task.relay is None:
             task = task.running(daemon.daemon_id, self._state.wall(now))
             self._state.save(task, now)
-        elif task.status is not TaskStatus.RUNNING:
+        elif task.status is not TaskStatus.RUNNING or task.relay is not None:
             task = self._losses.regain(task, daemon, now)
         return task
 
@@ -199,13 +223,13 @@ class Reports:
         if report.active_tasks is None or daemon.connection != connection:
             return
         for task_id in sorted(report.active_tasks):
-            task = self._state.ledger.get(task_id)
+            task = self._state.ledger.find(task_id)
             if task is None or task.daemon_id is None:
                 continue
             if task.daemon_id != daemon.daemon_id:
                 if task.at_work:
                     self._state.interrupt(daemon, task_id)
-            elif task.status is TaskStatus.PENDING and not task.is_new_attempt:
+            elif (task.status is TaskStatus.PENDING and not task.is_new_attempt) or (task.at_work and task.relay):
                 self._losses.regain(task, daemon, now)
         if not daemon.reconciled:
             daemon.reconciled = True
@@ -234,9 +258,3 @@ class Reports:
             return False
         state.note(effects.CloseDaemon(connection, CLOSE_INVALID, "too many invalid messages"))
         return True
-
-
-def _status_of(report: Completion | StatusChange) -> TaskStatus:
-    if isinstance(report, StatusChange):
-        return report.status
-    return TaskStatus.COMPLETED if report.success else TaskStatus.FAILED

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from makima_relay.core import effects
+from makima_relay.core.cluster_effects import SaveForeign
 from makima_relay.core.composer import COMPOSERS
+from makima_relay.core.directory import Directory
+from makima_relay.core.entries import Released
 from makima_relay.core.fleet import Daemon, Fleet
 from makima_relay.core.flow import Flow
 from makima_relay.core.from_server import read_command
@@ -20,12 +24,16 @@ from makima_relay.core.ledger import Ledger
 from makima_relay.core.messages import Command
 from makima_relay.core.outbox import Outbox
 from makima_relay.core.output import Outputs
+from makima_relay.core.peers import Peer, Peers
 from makima_relay.core.policy import LossPolicy, Policy
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.snapshot import Snapshot, StoredTask
 from makima_relay.core.tally import Tally
 from makima_relay.core.tasks import FINISHED, Task, TaskStatus
 from makima_relay.core.waiting import Waiting
+
+#: Who may have a task.
+Holder = Daemon | Peer
 
 
 class State:
@@ -51,6 +59,8 @@ class State:
         self.tally = Tally()
         self._clock_offset = 0.0
         self._effects: list[effects.Effect] = []
+        self.peers = Peers(policy.relay_id, snapshot.peers, self.note)
+        self.directory = Directory(policy.relay_id, self.note)
 
     # ------------------------------------------------------------------------------------------- time and effects
 
@@ -77,15 +87,29 @@ class State:
 
     # -------------------------------------------------------------------------------------------------- to peers
 
-    def relay_report(self, payload: bytes, now: float, *, kept: bool = False) -> None:
-        """Send a report to the server, now or as soon as it is there again.
+    def relay_report(self, task: Task | None, payload: bytes, now: float, *, kept: bool = False) -> None:
+        """Send a report to whose task it is about: the server, or a peer; now or as soon as that is there again.
 
+        :param task: none for a report that is about no task.
         :param kept: whether it must survive a crash, in one transaction with what was saved just before.
         """
+        if task is not None and task.origin is not None and not task.detached:
+            origin = self.peers.known(task.origin, now)
+            origin.box.report(task.task_id, task.attempts, str(task.daemon_id), payload)
+            if self.peers.are_full:
+                self._hold(self.fleet.get(str(task.daemon_id)))
+            return
         number = self.outbox.add(payload, now, kept=kept)
         if kept:
             self.note(effects.KeepReport(number, payload))
         self.flow.reports_added(number, [payload])
+
+    def _hold(self, daemon: Daemon | None) -> None:
+        """Read a daemon no more until there is room for what it has to tell peers."""
+        if daemon is not None and daemon.connection is not None and daemon.connection not in self.peers.held:
+            self.peers.held.add(daemon.connection)
+            daemon.held = True
+            self.note(effects.HoldDaemon(daemon.connection))
 
     def relay_reports(self, payloads: Sequence[bytes], now: float) -> None:
         """Send reports to the server that need not survive a crash, now or as soon as it is there again."""
@@ -123,6 +147,14 @@ class State:
             self.tally.relayed_down += len(payload)
             self.note(effects.SendToDaemon(daemon.connection, payload))
 
+    def hand_on(self, holder: Holder, task: Task, payload: bytes | None) -> None:
+        """Give a command to whoever has its task, and is there.
+
+        :param payload: as it came; none for an ``interruptTask`` of the relay's own.
+        """
+        self.tally.relayed_down += len(payload or b"")
+        holder.take_command(task, payload, self.note)
+
     def interrupt(self, daemon: Daemon, task_id: str) -> None:
         """Have a daemon stop a task that is not its own any more, once per connection."""
         if daemon.composer is not None and task_id not in daemon.interrupted:
@@ -138,15 +170,15 @@ class State:
         if stored.message is not None:
             self.waiting.put_message(task_id, stored.message)
         self.waiting.add_commands(task_id, stored.commands)
-        holder = self.holder(stored.task)
-        if holder is not None:
-            self.fleet.hold(holder, task_id)
+        self._take_hold(stored.task)
 
-    def holder(self, task: Task) -> Daemon | None:
-        """The daemon that has a task, connected or not."""
-        if not task.at_work or task.daemon_id is None:
+    def holder(self, task: Task) -> Holder | None:
+        """Who has a task, there or not: a daemon or a peer."""
+        if not task.at_work:
             return None
-        return self.fleet.get(task.daemon_id)
+        if task.relay is not None:
+            return self.peers.get(task.relay)
+        return None if task.daemon_id is None else self.fleet.get(task.daemon_id)
 
     def save(self, task: Task, now: float, message: bytes | None = None) -> None:
         """Keep a task as it is from now on, and move it between the hands that hold it.
@@ -154,26 +186,54 @@ class State:
         :param message: its ``spawnTask``, when that is new.
         """
         before = self.ledger.put(task)
-        if before is None or before.daemon_id != task.daemon_id or before.at_work != task.at_work:
+        if (
+            before is None
+            or before.daemon_id != task.daemon_id
+            or before.at_work != task.at_work
+            or before.relay != task.relay
+        ):
             self._change_hands(before, task)
         if message is not None:
             self.waiting.put_message(task.task_id, message)
+        if task.origin is not None:
+            self.note(SaveForeign(task, self.wall(now)))
+            return
         elsewhere = task.relay is not None or (before is not None and before.relay is not None)
         status_before = None if before is None else before.status
         self.note(effects.SaveTask(task, self.wall(now), message, status_before, elsewhere))
 
     def _change_hands(self, before: Task | None, task: Task) -> None:
-        holder_before = None if before is None else self.holder(before)
-        holder = self.holder(task)
-        if holder_before is not None:
-            self.fleet.release(holder_before, task.task_id)
+        holder = None if before is None else self.holder(before)
         if holder is not None:
-            self.fleet.hold(holder, task.task_id)
+            self._crew(holder).release(holder, task.task_id)
+        self._take_hold(task)
+
+    def _take_hold(self, task: Task) -> None:
+        holder = self.holder(task)
+        if holder is not None:
+            self._crew(holder).hold(holder, task.task_id)
+
+    def _crew(self, holder: Holder) -> Any:
+        """The fleet or the peers, whichever a holder belongs to; they are told the same."""
+        return self.fleet if holder.relay is None else self.peers
+
+    def moved(self, former: Holder | None, before: Task, task: Task) -> None:
+        """Have all know that a task which somebody else had is where it is now.
+
+        :param before: the task as it was.
+        """
+        if before.relay == task.relay or task.origin is not None:
+            return
+        self.directory.record(task)
+        if isinstance(former, Peer):
+            former.box.put(Released(task.task_id, before.attempts, former.box.taken))
 
     def finish(self, task: Task, status: TaskStatus, error: str | None, now: float) -> None:
         """End a task; whoever reports that to the server does so next."""
         assert status in FINISHED
-        self.tally.finished[status] += 1
+        if task.origin is None:
+            self.tally.finished[status] += 1
+            self.directory.forget((task.task_id,))
         self.save(task.ended(status, self.wall(now), error), now)
         self.waiting.drop_message(task.task_id)
         self.drop_commands(task)
@@ -182,7 +242,7 @@ class State:
     def fail_unreported(self, task: Task, status: TaskStatus, error: str, now: float) -> None:
         """End a task of which no daemon will tell the server, and tell it."""
         self.finish(task, status, error, now)
-        self.relay_report(self.composer.task_failed(task.task_id, error), now, kept=True)
+        self.relay_report(task, self.composer.task_failed(task.task_id, error), now, kept=True)
 
     def keep_command(self, task: Task, payload: bytes | None) -> None:
         """Let a command wait until its task has a daemon.
@@ -204,30 +264,36 @@ class State:
             self.note(effects.ForgetCommands(task.key))
         return commands
 
-    def send_waiting_commands(self, task: Task, daemon: Daemon) -> None:
-        """Hand the commands that wait for a task to the daemon that has it now."""
-        if daemon.composer is None:
-            return
-        for payload in self.drop_commands(task):
-            if payload is None:
-                self.send(daemon, daemon.composer.interrupt_task(task.task_id))
-            else:
-                self.relay_command(daemon, payload)
+    def send_waiting_commands(self, task: Task, holder: Holder) -> None:
+        """Hand the commands that wait for a task to whoever has it now."""
+        if holder.is_there:
+            for payload in self.drop_commands(task):
+                self.hand_on(holder, task, payload)
 
     # -------------------------------------------------------------------------------------------------- dispatch
 
     def dispatch_waiting(self, now: float) -> None:
-        """Send the oldest pending tasks out while there are free slots (``protocol.md``, *Dispatch*)."""
+        """Send the oldest pending tasks out while there are free slots (``protocol.md``, *Dispatch*).
+
+        Those of daemons go first; what finds none there goes to a peer (``cluster.md``, *Rules*).
+        """
         while (task := self.ledger.oldest_pending()) is not None:
-            daemon = self.fleet.least_loaded(now)
-            if daemon is None:
+            holder = self.fleet.least_loaded(now) or self.peers.most_free()
+            if holder is None:
                 return
-            self.fleet.dispatched(daemon, task.task_id)
-            self.save(task.dispatched(daemon.daemon_id, self.wall(now)), now)
-            self.relay_command(daemon, self.waiting.message(task.task_id))
-            if self.policy.on_loss is LossPolicy.FAIL:
-                self.waiting.drop_message(task.task_id)
-            self.send_waiting_commands(task, daemon)
+            self._dispatch(task, holder, now)
+
+    def _dispatch(self, task: Task, holder: Holder, now: float) -> None:
+        self._crew(holder).dispatched(holder, task.task_id)
+        task = task.dispatched(holder.daemon_id, self.wall(now), holder.relay)
+        self.save(task, now)
+        self.directory.record(task)
+        message = self.waiting.message(task.task_id)
+        self.tally.relayed_down += len(message)
+        holder.take_task(task, message, self.note)
+        if self.policy.on_loss is LossPolicy.FAIL and not holder.may_return:
+            self.waiting.drop_message(task.task_id)
+        self.send_waiting_commands(task, holder)
 
     def save_daemon(self, daemon: Daemon, now: float) -> None:
         """Keep what is known of a daemon beyond its connection."""

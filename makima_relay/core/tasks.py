@@ -32,7 +32,8 @@ AT_WORK = frozenset({_S.DISPATCHED, _S.RUNNING, _S.ORPHANED})
 TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
     # A pending task starts running without a dispatch when a daemon that lost it shows that it has it still.
     _S.PENDING: frozenset({_S.DISPATCHED, _S.RUNNING, _S.CANCELLED}),
-    _S.DISPATCHED: frozenset({_S.RUNNING, _S.ORPHANED}) | FINISHED,
+    # Back to pending is a peer that cannot place it.
+    _S.DISPATCHED: frozenset({_S.RUNNING, _S.ORPHANED, _S.PENDING}) | FINISHED,
     _S.RUNNING: frozenset({_S.ORPHANED}) | FINISHED,
     # Back to pending is --on-daemon-loss requeue.
     _S.ORPHANED: frozenset({_S.RUNNING, _S.PENDING}) | FINISHED,
@@ -115,11 +116,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             raise IllegalTransitionError(f"task {self.task_id!r}: {self.status} -> {status}")
         return msgspec.structs.replace(self, status=status, **changes)
 
-    def dispatched(self, daemon_id: str, at: float) -> Self:
-        """The task sent to a daemon at a wall-clock time."""
+    def dispatched(self, daemon_id: str | None, at: float, relay: str | None = None) -> Self:
+        """The task sent to a daemon, or to a peer, at a wall-clock time."""
         return self.to(
             TaskStatus.DISPATCHED,
             daemon_id=daemon_id,
+            relay=relay,
+            hostname=None,
             attempts=self.attempts + 1,
             tries=self.tries + 1,
             dispatched_at=at,
@@ -129,6 +132,21 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def running(self, daemon_id: str, at: float) -> Self:
         """The task reported on by a daemon at a wall-clock time."""
         return self.to(TaskStatus.RUNNING, daemon_id=daemon_id, started_at=self.started_at or at)
+
+    def shown(self, at: float, daemon_id: str, relay: str | None = None, hostname: str | None = None) -> Self:
+        """The task as one that a daemon shows to have, here or at a peer."""
+        if self.status is TaskStatus.RUNNING:
+            return msgspec.structs.replace(self, daemon_id=daemon_id, relay=relay, hostname=hostname)
+        running = self.started_at or at
+        return self.to(TaskStatus.RUNNING, daemon_id=daemon_id, relay=relay, hostname=hostname, started_at=running)
+
+    def placed(self, daemon_id: str, hostname: str) -> Self:
+        """The task as a peer has placed it on a daemon of its own."""
+        return msgspec.structs.replace(self, daemon_id=daemon_id, hostname=hostname)
+
+    def given_back(self) -> Self:
+        """The task that nobody took: as if it had not been handed out, but for its number of attempts."""
+        return self.to(TaskStatus.PENDING, tries=max(0, self.tries - 1), relay=None, hostname=None, daemon_id=None)
 
     def ended(self, status: TaskStatus, at: float, error: str | None) -> Self:
         """The task finished at a wall-clock time."""

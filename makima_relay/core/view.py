@@ -11,6 +11,7 @@ from makima_relay.core.journal import Entry
 from makima_relay.core.keys import DaemonKeys
 from makima_relay.core.lookups import LookUps
 from makima_relay.core.output import Outputs
+from makima_relay.core.peers import Presence
 from makima_relay.core.recovery import Recovery
 from makima_relay.core.rejections import Rejection
 from makima_relay.core.state import State
@@ -112,6 +113,33 @@ class View:
     def heartbeat(self) -> bytes:
         """What a heartbeat to the server says now."""
         return self._state.composer.heartbeat(self.active_tasks())
+
+    def agent_name_of(self, relay_id: str) -> str | None:
+        """The name of a peer that was heard of."""
+        peer = self._state.peers.get(relay_id)
+        return None if peer is None else peer.agent_name
+
+    @property
+    def foreign_tasks(self) -> int:
+        """How many tasks of peers daemons of this relay have."""
+        return len(self._state.ledger.foreign)
+
+    def presence(self, now: float, version: str, *, upstream_connected: bool) -> Presence:
+        """What this relay says of itself to its peers."""
+        census = self.census(now)
+        return Presence(
+            relay_id=self._state.policy.relay_id or "",
+            agent_name=self._state.policy.agent_name,
+            version=version,
+            upstream_connected=upstream_connected,
+            connected_daemons=len(self._state.fleet),
+            free_slots=census.free,
+            busy_slots=census.busy,
+            active_tasks=len(self.active_tasks()),
+            pending_tasks=self.pending_tasks,
+            foreign_tasks=self.foreign_tasks,
+            oldest_pending_seconds=self.oldest_pending(now),
+        )
 
     def active_tasks(self) -> list[str]:
         """The ids of all tasks that some daemon has: what a heartbeat to the server lists."""

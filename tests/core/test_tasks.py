@@ -18,7 +18,7 @@ COMPLETED, FAILED, CANCELLED = TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStat
 #: Every move that a task may make, written down a second time.
 LEGAL = {
     *[(PENDING, each) for each in (DISPATCHED, RUNNING, CANCELLED)],
-    *[(DISPATCHED, each) for each in (RUNNING, ORPHANED, COMPLETED, FAILED, CANCELLED)],
+    *[(DISPATCHED, each) for each in (RUNNING, ORPHANED, PENDING, COMPLETED, FAILED, CANCELLED)],
     *[(RUNNING, each) for each in (ORPHANED, COMPLETED, FAILED, CANCELLED)],
     *[(ORPHANED, each) for each in (RUNNING, PENDING, COMPLETED, FAILED, CANCELLED)],
     *[(each, PENDING) for each in (COMPLETED, FAILED, CANCELLED)],
