@@ -20,6 +20,7 @@ from makima_relay.clock import Clock
 from makima_relay.cluster.answers import read_acknowledged, read_directory, read_entries, read_numbers, within
 from makima_relay.cluster.connection import Dial, RedisUnusableError
 from makima_relay.cluster.inbox import Inbox
+from makima_relay.cluster.key_share import KeyHolder, KeyShare
 from makima_relay.cluster.names import Names
 from makima_relay.cluster.outgoing import Outgoing
 from makima_relay.cluster.roll_call import RollCall, RollCallUser
@@ -39,7 +40,7 @@ _PAUSE: Final = 0.01
 _GOOD: Final = 30.0
 
 
-class ClusterUser(RollCallUser, Protocol):
+class ClusterUser(RollCallUser, KeyHolder, Protocol):
     """Who is told what comes from the cluster: the engine."""
 
     def cluster_ready(self, acknowledged: Mapping[str, int]) -> None:
@@ -73,6 +74,7 @@ class Membership:
     :ivar is_connected: whether there is a session.
     :ivar since: since when that is so, in seconds since the epoch.
     :ivar roll_call: knows who is there.
+    :ivar key_share: tells other relays of daemon keys.
     """
 
     _log = Logger()
@@ -97,6 +99,7 @@ class Membership:
         self.roll_call = RollCall(user, presence, names, relay_id, clock)
         self.is_connected = False
         self.since = clock.wall()
+        self.key_share = KeyShare(user, names, clock.reactor)
         self._outgoing = Outgoing(names, relay_id, clock.reactor)
         self._session: Session | None = None
         self._inbox: Inbox | None = None
@@ -120,8 +123,9 @@ class Membership:
 
     @inlineCallbacks
     def _open(self, session: Session) -> Generator[Deferred[Any], Any, None]:
-        yield session.open(self.roll_call.channels)
+        yield session.open([*self.roll_call.channels, *self.key_share.channels])
         session.on_lost = self._lost
+        session.on_message = self._message
         raw = yield session.command("HGETALL", self._names.acknowledged(self._relay_id))
         self._opening = None
         self._begin(session, read_acknowledged(raw))
@@ -138,10 +142,17 @@ class Membership:
         self._user.cluster_ready(dict(acknowledged))
         self.roll_call.begin(session, acknowledged).addCallback(self._read, self._inbox)
 
+    def _message(self, channel: bytes, message: bytes) -> None:
+        if channel == self._names.keys.encode():
+            self.key_share.message(message)
+        else:
+            self.roll_call.message(channel, message)
+
     def _read(self, _: object, inbox: Inbox) -> None:
         """Read what came, now that those are known from whom it came."""
         if inbox is self._inbox and self._session is not None:
             inbox.start()
+            self.key_share.begin(self._session)
             self._listing = self._list_directory(self._session)
             self._listing.addErrback(lambda failure: failure.trap(CancelledError))
 
@@ -172,6 +183,7 @@ class Membership:
             return self._give_up_opening()
         self._inbox.stop()
         self._listing.cancel()
+        self.key_share.end()
         return within(self.roll_call.leave(), _FAREWELL, self._clock).addCallback(lambda _: None)
 
     def _give_up_opening(self) -> Deferred[None]:
@@ -187,6 +199,7 @@ class Membership:
         """
         self._stopped = self._leaving = True
         self._listing.cancel()
+        self.key_share.end()
         self.roll_call.end()
         self._outgoing.flush()
         if self._timer is not None:
@@ -206,6 +219,7 @@ class Membership:
     def _lost(self, reason: str) -> None:
         self._session = self._inbox = None
         self._listing.cancel()
+        self.key_share.end()
         self._outgoing.end()
         self.roll_call.end()
         self._change(is_connected=False)

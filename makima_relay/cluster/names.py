@@ -41,6 +41,10 @@ class Names:
         """A hash and a channel: the daemon keys of each name."""
         return self._name("keys")
 
+    def machines(self, name: str) -> str:
+        """A set: the machines that belong to the name of a daemon key."""
+        return self._name("machines", name)
+
     def relay(self, relay_id: str) -> str:
         """A relay's presence; it vanishes when it is not renewed."""
         return self._name("relay", relay_id)

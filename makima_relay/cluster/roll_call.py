@@ -73,7 +73,6 @@ class RollCall:
         self._session = session
         self._acknowledged = dict(acknowledged)
         self.sightings.begin()
-        session.on_message = self._message
         self._announce()
         self._beat_timer = self._clock.reactor.callLater(INTERVAL, self._beat)
         return self._look()
@@ -146,7 +145,8 @@ class RollCall:
         for presence in news:
             self._user.peer_present(presence)
 
-    def _message(self, channel: bytes, message: bytes) -> None:
+    def message(self, channel: bytes, message: bytes) -> None:
+        """Another relay said something."""
         if self._session is None:
             return
         if channel == self._names.presences.encode():

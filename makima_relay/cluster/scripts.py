@@ -160,5 +160,28 @@ end
 return 1
 """)
 
+#: Write what is known of the daemon keys of a name, unless Redis has a later change, and tell all.
+#: Keys: keys, machines of the name. Arguments: name, when it changed, "keys" or "none", what is known (JSON), channel.
+SHARE_KEYS = Script("""
+local entry = redis.call('HGET', KEYS[1], ARGV[1])
+local at = entry and string.match(entry, '^(%S+) ')
+if at and tonumber(at) >= tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
+if ARGV[3] == 'none' then redis.call('DEL', KEYS[2]) end
+redis.call('PUBLISH', ARGV[5], ARGV[4])
+return 1
+""")
+
+#: Have machines belong to the name of a daemon key that has not been revoked, and tell all of those that are new.
+#: Keys: keys, machines of the name. Arguments: name, channel, then the machines (JSON).
+SHARE_MACHINES = Script("""
+local entry = redis.call('HGET', KEYS[1], ARGV[1])
+if not entry or string.match(entry, '^%S+ (%S+) ') ~= 'keys' then return 0 end
+for i = 3, #ARGV do
+  if redis.call('SADD', KEYS[2], ARGV[i]) == 1 then redis.call('PUBLISH', ARGV[2], ARGV[i]) end
+end
+return 1
+""")
+
 #: All that are loaded.
-SCRIPTS = (BEGIN, ANNOUNCE, LEAVE, SEND, ACKNOWLEDGE, TAKE_BACK, CLAIM, RECORD, FORGET)
+SCRIPTS = (BEGIN, ANNOUNCE, LEAVE, SEND, ACKNOWLEDGE, TAKE_BACK, CLAIM, RECORD, FORGET, SHARE_KEYS, SHARE_MACHINES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet import reactor as global_reactor
@@ -17,6 +17,7 @@ from makima_relay.cluster.membership import Membership
 from makima_relay.cluster.names import Names
 from makima_relay.connector_options import Backoff
 from makima_relay.core.peers import Presence
+from makima_relay.core.shared_keys import SharedName
 from makima_relay.settings.redis_url import read_redis_url
 from tests.cluster.redis_server import MISSING, RedisServer
 
@@ -83,6 +84,26 @@ class Recorder:
         """Note it."""
         self.told.append(("taken back", peer, list(numbers)))
 
+    def keys_merged(self, names: Sequence[SharedName]) -> None:
+        """Note each."""
+        self.told += [("keys", name) for name in names]
+
+    def machines_merged(self, name: str, machine_ids: Iterable[str]) -> None:
+        """Note each."""
+        self.told += [("machine", name, machine_id) for machine_id in machine_ids]
+
+    def key_names(self) -> list[str]:
+        """It has no keys."""
+        return []
+
+    def key_name(self, name: str) -> SharedName | None:
+        """It has none."""
+        return None
+
+    def machines_of(self, name: str) -> list[str]:
+        """It knows none."""
+        return []
+
     def only(self, *kinds: str) -> list[tuple[Any, ...]]:
         """What it was told of these kinds."""
         return [each for each in self.told if each[0] in kinds]
@@ -94,9 +115,9 @@ class Member:
     :ivar free: the slots that it says are free.
     """
 
-    def __init__(self, relay_id: str, dial: Dial, cluster: str) -> None:
+    def __init__(self, relay_id: str, dial: Dial, cluster: str, recorder: Recorder | None = None) -> None:
         self.relay_id = relay_id
-        self.recorder = Recorder()
+        self.recorder = recorder or Recorder()
         self.free = 0
         self.link = Membership(
             self.recorder,
@@ -142,9 +163,9 @@ class RedisTestCase(TestCase):
         """The way to it."""
         return Dial(read_redis_url(url or self.redis.url), UNIXClientEndpoint(reactor, str(self.redis.path)))
 
-    def member(self, relay_id: str, url: str | None = None) -> Member:
+    def member(self, relay_id: str, url: str | None = None, recorder: Recorder | None = None) -> Member:
         """Have a member that is not yet connected."""
-        member = Member(relay_id, self.dial(url), self.cluster)
+        member = Member(relay_id, self.dial(url), self.cluster, recorder)
         self.members.append(member)
         return member
 
