@@ -127,6 +127,7 @@ def _show_key(answer: Any, *, as_json: bool) -> None:
     else:
         # Alone in its line, for scripts.
         click.echo(answer["key"])
+        Screen().note("It is not shown again. Once there was a key, MAKIMA_API_KEY lets no daemon in.")
 
 
 def _row(key: Any, screen: Screen) -> list[Text]:

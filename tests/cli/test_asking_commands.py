@@ -220,6 +220,8 @@ class AskingCommandTests(CommandTestCase):
         key = self.run_well("keys", "add", "build-7").strip()
         self.assertIsNotNone(self.engine.relay.keys.find(key))
         self.assertNotEqual(self.run_json("keys", "rotate", "build-7")["key"], key)
+        said = self.run_well("keys", "rotate", "build-7", FORCE_COLOR="1", TERM="xterm", COLUMNS="100")
+        self.assertIn("It is not shown again.", said)
         self.assertEqual(self.run_json("keys", "list"), self.get("/keys"))
         self.assert_fails(self.run_command("keys", "add", "build-7"), ExitStatus.REFUSED, "the name build-7 is in use")
         self.run_well("keys", "add", "gpu-2")
