@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,27 +23,38 @@ def readable_by_others(what: str, path: Path) -> list[str]:
 
     :param what: what the operator calls it.
     """
-    mode = _mode(path)
-    if not mode & _READABLE:
+    status = _status(path)
+    mode = 0 if status is None else stat.S_IMODE(status.st_mode)
+    if status is None or not mode & _READABLE or is_lent(status, os.geteuid(), os.getegid()):
         return []
     return [f"{what}: others can read {str(path)!r} (mode {mode:04o}); chmod 600 it"]
 
 
 def writable_by_others(database: Path) -> list[str]:
     """A line about the directory of the database, if group or others can write it."""
-    mode = _mode(database.parent)
+    status = _status(database.parent)
+    mode = 0 if status is None else stat.S_IMODE(status.st_mode)
     if not mode & _WRITABLE:
         return []
     where = f"the directory {str(database.parent)!r} (mode {mode:04o})"
     return [f"--database: others can write {where} and so replace the database; chmod go-w it"]
 
 
-def _mode(path: Path) -> int:
+def _status(path: Path) -> os.stat_result | None:
     try:
-        return stat.S_IMODE(path.stat().st_mode)
+        return path.stat()
     except OSError:
         # Whoever needs it says so.
-        return 0
+        return None
+
+
+def is_lent(status: os.stat_result, user: int, group: int) -> bool:
+    """Whether root has a file and only the relay's own group may read it, which is how Kubernetes passes secrets.
+
+    :param user: the relay's.
+    :param group: the relay's.
+    """
+    return status.st_uid == 0 != user and status.st_gid == group and not status.st_mode & stat.S_IROTH
 
 
 def clear_upstream(url: str, shown: str) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.cautions import clear_port, clear_upstream, readable_by_others, writable_by_others
+from makima_relay.cautions import clear_port, clear_upstream, is_lent, readable_by_others, writable_by_others
 from makima_relay.endpoints import TLSEndpoint
 
 EVERYWHERE = IPv4Address("TCP", "0.0.0.0", 8787)
@@ -40,6 +41,16 @@ class FileTests(SynchronousTestCase):
             self.assertEqual(readable_by_others("X_FILE", self.path), [])
         self.path.unlink()
         self.assertEqual(readable_by_others("X_FILE", self.path), [])
+
+    def test_a_secret_that_root_lends_to_the_relays_group_is_not(self) -> None:
+        """The relay could not read it otherwise; it is not so if it is root's or the relay's own, or for everybody."""
+
+        def found(mode: int, owner: int, group: int) -> os.stat_result:
+            return os.stat_result((mode, 0, 0, 1, owner, group, 0, 0, 0, 0))
+
+        self.assertTrue(is_lent(found(0o440, 0, 10), 5, 10))
+        for mode, owner, group, user in ((0o444, 0, 10, 5), (0o440, 5, 10, 5), (0o440, 0, 11, 5), (0o440, 0, 10, 0)):
+            self.assertFalse(is_lent(found(mode, owner, group), user, 10), (mode, owner, group, user))
 
     def test_a_directory_that_others_can_write_is_named(self) -> None:
         """They could put another database into the place of the relay's."""

@@ -53,6 +53,14 @@ class TokenTests(ApiTestCase):
         for path in OPEN_ROUTES:
             self.assertIn(self.ask("GET", path).status, (200, 503), path)
 
+    def test_an_orchestrator_may_probe_by_whatever_address_it_knows(self) -> None:
+        """With a token or without one: what it asks has nothing of an operator's."""
+        for token in (TOKEN, None):
+            self.make_api(token, [IPv4Address("TCP", "0.0.0.0", 8787)])
+            for host in ("10.1.2.3:8787", "[fd00::7]:8787", "makima-relay-0.makima-relay-pods"):
+                for path in ("/livez", "/readyz", "/health"):
+                    self.assertIn(self.ask("GET", path, {"Host": host}).status, (200, 503), (path, host))
+
     def test_the_token_can_be_another_at_once(self) -> None:
         """The one before lets nobody in any more, and browsers have to sign in again."""
         self.api.access.change_token("another")

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from makima_relay.core.rejections import Rejection
@@ -18,6 +19,7 @@ from tests.web.case import ApiTestCase
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 ALERTS = DEPLOY / "prometheus-alerts.yml"
+ADAPTER_RULES = DEPLOY / "kubernetes/components/autoscaling/adapter-rules.yaml"
 ALERT_TESTS = DEPLOY / "prometheus-alerts.test.yml"
 _NAME = re.compile(r"\b(?:makima_relay|process)_[a-z_]+\b")
 _MATCHER = re.compile(r'(\w+)=~?"([^"$]+)"')
@@ -68,6 +70,18 @@ class MonitoringTests(ApiTestCase):
                 self.assertIn(name, shown)
         self.assertEqual(len({panel["id"] for panel in dashboard["panels"]}), len(dashboard["panels"]))
 
+    def test_the_rules_for_the_metrics_adapter_are_about_what_is_told(self) -> None:
+        """As it asks Prometheus, with labels of its own."""
+        for rule in self.adapter_rules():
+            self.assert_known(rule["metricsQuery"])
+            self.assert_known(rule["seriesQuery"].replace('namespace!="",', ""))
+
+    @staticmethod
+    def adapter_rules() -> list[dict[str, Any]]:
+        """Each rule."""
+        rules = yaml.safe_load(ADAPTER_RULES.read_text(encoding="utf-8"))["rules"]["external"]
+        return list(rules)
+
     def test_the_page_about_them_names_them_all(self) -> None:
         """With each value that a label can have where those are the relay's words, and each alert."""
         page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
@@ -107,10 +121,18 @@ class PromtoolTests(ApiTestCase):
         """Each expression as if it were a rule."""
         dashboard = json.loads((DEPLOY / "grafana-dashboard.json").read_text(encoding="utf-8"))
         expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-        texts = [expression.replace("$__rate_interval", "5m") for expression in expressions]
-        rules = [{"record": f"panel_{number}", "expr": text} for number, text in enumerate(texts)]
+        self.assert_readable([expression.replace("$__rate_interval", "5m") for expression in expressions])
+
+    def test_the_rules_for_the_metrics_adapter_can_be_read(self) -> None:
+        """With the labels that it puts into them."""
+        queries = [rule["metricsQuery"] for rule in MonitoringTests.adapter_rules()]
+        self.assert_readable([query.replace("<<.LabelMatchers>>", 'namespace="makima"') for query in queries])
+
+    def assert_readable(self, expressions: list[str]) -> None:
+        """Prometheus can read each."""
+        rules = [{"record": f"expression_{number}", "expr": text} for number, text in enumerate(expressions)]
         path = Path(self.mktemp())
-        path.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}), encoding="utf-8")
+        path.write_text(json.dumps({"groups": [{"name": "expressions", "rules": rules}]}), encoding="utf-8")
         self.run_promtool("check", "rules", str(path))
 
     def test_the_metrics_are_as_prometheus_wants_them(self) -> None:
