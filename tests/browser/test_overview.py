@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.case import BrowserTestCase, answer
 from tests.processes.harness import PATIENCE, daemon, say
@@ -200,10 +200,14 @@ class OutputTests(BrowserTestCase):
             {"type": "taskProgress", "taskId": "a/b c", "percent": 40},
             {"type": "taskOutput", "taskId": "a/b c", "output": "three\r\n", "stream": "stderr"},
         ]
-        kept = [{"at": f"2024-12-15T10:30:0{place}.000Z", "payload": each} for place, each in enumerate(reports)]
+        kept = [
+            {"number": number, "at": "2024-12-15T10:30:00.000Z", "payload": each}
+            for number, each in enumerate(reports, 1)
+        ]
         streamed = "".join(f"event: output\ndata: {json.dumps(each)}\n\n" for each in kept[1:])
         page = self.page()
-        page.route("**/output", answer(json={"taskId": "a/b c", "output": kept[:2], "truncated": True}))
+        known = {"taskId": "a/b c", "output": kept[:2], "truncated": True, "lastEventId": "aa-1-2"}
+        page.route("**/output", answer(json=known))
         page.route(
             re.compile(r"/events\?output=a%2Fb%20c$"),
             answer(content_type="text/event-stream", body=f"retry: 100\n\n{streamed}"),
@@ -216,6 +220,28 @@ class OutputTests(BrowserTestCase):
         self.see(page.locator("#output-note"), "the beginning is not kept")
         page.unroute_all()
         say(self.stage.link, type="cancelTask", taskId="a/b c")
+
+    def test_output_goes_on_after_a_restart_of_the_relay(self) -> None:
+        """Which counts from 1 again."""
+        say(self.stage.link, type="spawnTask", taskId="t-on", taskName="goes on")
+        answers = [
+            {"lastEventId": f"{run}-1-1", "output": [{"number": 1, "at": None, "payload": {"output": text}}]}
+            for run, text in (("aa", "before\n"), ("aa", "before\n"), ("bb", "after\n"))
+        ]
+
+        def kept(route: Route) -> None:
+            shown = answers.pop(0) if len(answers) > 1 else answers[0]
+            route.fulfill(json={"taskId": "t-on", "truncated": False, "limit": 65536, **shown})
+
+        page = self.page()
+        page.route("**/output", kept)
+        page.route(
+            re.compile(r"/events\?output=t-on$"), answer(content_type="text/event-stream", body="retry: 100\n\n")
+        )
+        page.get_by_role("link", name="goes on").click()
+        expect(page.locator("#output")).to_have_text("before\nafter\n")
+        page.unroute_all()
+        say(self.stage.link, type="cancelTask", taskId="t-on")
 
     def test_terminal_output_is_made_plain(self) -> None:
         """Colours, titles, links and the cursor's ways go; what may go on in the next report is kept for it."""

@@ -79,8 +79,6 @@ class Terminal {
   }
 }
 
-const keyOf = ({ number: count, at, payload }) => count ?? `${at} ${JSON.stringify(payload)}`;
-
 export class TaskPage {
   constructor(resource, live, changed) {
     this.resource = resource;
@@ -112,7 +110,8 @@ export class TaskPage {
 
   forgetOutput() {
     this.terminal.clear();
-    this.seen = new Set();
+    this.run = null;
+    this.last = 0;
     this.isAnswered = false;
     this.waiting = [];
     this.isKept = true;
@@ -138,6 +137,7 @@ export class TaskPage {
     if (answer instanceof Error) this.isKept = answer.status !== 404;
     else {
       this.isKept = answer.limit !== 0;
+      this.begun(answer.lastEventId.split("-")[0]);
       this.print(answer.output);
       this.note = answer.truncated ? "the beginning is not kept" : "";
     }
@@ -159,12 +159,17 @@ export class TaskPage {
     if (!isLeft && this.isKept && !this.live.isStreaming && !isOver) this.askOutput();
   }
 
+  /** The relay counts reports from 1 again whenever it is started: another run's are others. */
+  begun(run) {
+    if (run !== this.run) this.last = 0;
+    this.run = run;
+  }
+
   /** Prints reports that were not printed yet, however they came. */
   print(reports) {
     for (const report of reports) {
-      const key = keyOf(report);
-      if (this.seen.has(key)) continue;
-      this.seen.add(key);
+      if (report.number <= this.last) continue;
+      this.last = report.number;
       if (report.missed) this.terminal.print({ text: "… some output came too fast to be shown …", isError: false });
       const { text, percent, isError } = reading(report.payload);
       if (text !== undefined) {
