@@ -90,6 +90,7 @@ def _show(answer: Any, screen: Screen) -> None:
         ("status", shown_status(answer)),
         ("daemon", shown(answer["daemonHostname"])),
         ("daemon id", shown(answer["daemonId"])),
+        *([("relay", shown(answer["relay"]))] if answer.get("relay") else []),
         ("attempts", shown(answer["attempts"])),
         ("received", shown(answer["receivedAt"])),
         ("dispatched", shown(answer["dispatchedAt"])),

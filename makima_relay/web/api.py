@@ -150,14 +150,19 @@ class Api(KeyRoutes, MetricsRoute, OpenApiRoute, SigningIn, DashboardFiles, Even
         """What an event says: the thing that it is about, as the other routes show it."""
         match event.thing:
             case Task() as task:
-                row = TaskRow(task, self.engine.announcements.hostname(task.daemon_id))
-                return shapes.task(row, self._why_pending(), self.redact)
+                return shapes.task(self._row(task), self._why_pending(), self.redact)
             case Daemon() as daemon:
                 return self._daemon(daemon) if daemon.connection is not None else self._gone(daemon)
             case Entry() as entry:
                 return shapes.log_entry(entry)
             case _:
                 return shapes.server(self.engine.relay, self.upstream)
+
+    def _row(self, task: Task) -> TaskRow:
+        """A task as memory has it; the daemon of one that another relay has is known by its own name there."""
+        if task.relay is None:
+            return TaskRow(task, self.engine.announcements.hostname(task.daemon_id))
+        return TaskRow(task, task.hostname, self.engine.relay.agent_name_of(task.relay) or task.relay)
 
     def _gone(self, daemon: Daemon) -> dict[str, Any]:
         return {**msgspec.to_builtins(self._daemon(daemon)), "connected": False}
@@ -212,7 +217,9 @@ class Api(KeyRoutes, MetricsRoute, OpenApiRoute, SigningIn, DashboardFiles, Even
             raise ProblemError(404, NO_SUCH_TASK)
         if conflict:
             raise ProblemError(409, _FINISHED)
-        row = TaskRow(task, None if row is None else row.hostname)
+        if row is None or row.task.relay != task.relay:
+            row = self._row(task)
+        row = TaskRow(task, task.hostname or row.hostname, row.relay)
         answer = shapes.task_with_events(row, events, self._why_pending(), self.redact)
         return json_answer(request, answer, status)
 

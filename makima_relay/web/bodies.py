@@ -94,6 +94,7 @@ class Task(Body, frozen=True):
     status: TaskStatus
     daemon_id: str | None
     daemon_hostname: str | None
+    relay: str | None
     attempts: Count
     received_at: Moment
     dispatched_at: Moment | None

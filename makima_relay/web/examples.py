@@ -12,6 +12,7 @@ _TASK: Final = {
     "status": "running",
     "daemonId": "1c58c3a7-61c9-5e10-91f6-335d9267ba3b",
     "daemonHostname": "build-7",
+    "relay": None,
     "attempts": 1,
     "receivedAt": "2024-12-15T10:29:58.120Z",
     "dispatchedAt": "2024-12-15T10:29:58.122Z",

@@ -94,6 +94,7 @@ def _task_members(row: TaskRow, why_pending: str, redact: Callable[[str], str]) 
         "status": each.status,
         "daemon_id": each.daemon_id,
         "daemon_hostname": row.hostname and redact(row.hostname),
+        "relay": row.relay and redact(row.relay),
         "attempts": each.attempts,
         "received_at": moment(each.received_at),
         "dispatched_at": rfc3339(each.dispatched_at),

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
+from makima_relay.core.cluster_effects import SavePeer
 from makima_relay.core.fleet import daemon_id_of
 from makima_relay.core.policy import Policy
 from tests.fakes import HandStore, elapse
+from tests.store.case import make_task, save
 from tests.web.case import ApiTestCase
 from tests.wire import ServerPeer
 
@@ -48,6 +52,7 @@ class HistoryTests(ApiTestCase):
                         "status": "failed",
                         "daemonId": daemon_id_of("m-7"),
                         "daemonHostname": "build-7",
+                        "relay": None,
                         "attempts": 1,
                         "receivedAt": "2024-12-15T10:30:00.000Z",
                         "dispatchedAt": "2024-12-15T10:30:00.000Z",
@@ -63,6 +68,17 @@ class HistoryTests(ApiTestCase):
                 "offset": 0,
             },
         )
+
+    def test_a_task_at_another_relay_names_that_and_its_daemon_there(self) -> None:
+        """On the page, alone, and found by that daemon's name."""
+        there = make_task(1).dispatched("d7", 1100.0)
+        there = msgspec.structs.replace(there, relay="relay-b", hostname="far-7")
+        self.successResultOf(self.database.commit([SavePeer("relay-b", "edge-b", 1.0), save(there)]))
+        self.restart()
+        (shown,) = self.get("/tasks?daemon=far-7")["tasks"]
+        alone = self.get("/tasks/t1")
+        for each in (shown, alone):
+            self.assertEqual((each["relay"], each["daemonId"], each["daemonHostname"]), ("edge-b", "d7", "far-7"))
 
     def test_a_task_that_just_came_is_on_the_page(self) -> None:
         """The page is read when everything that was decided before is saved."""

@@ -241,6 +241,7 @@ export class TaskPage {
     const facts = [
       ["Id", task.taskId, "mono"],
       ["Daemon", task.daemonHostname ?? task.daemonId ?? "none yet"],
+      ...(task.relay ? [["Relay", task.relay]] : []),
       ["Received", fullTime(task.receivedAt)],
       ["Time", timeOf(task), "figures"],
       ["Attempts", number(task.attempts), "figures"],
