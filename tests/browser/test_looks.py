@@ -104,8 +104,9 @@ class LookTests(BrowserTestCase):
         page = self.page()
         self.see(page.locator("#fleet"), _XSS)
         self.see(page.locator("#tasks"), _XSS)
-        kept = [{"at": "2024-12-15T10:30:00.000Z", "payload": {"type": "taskOutput", "output": _XSS}}]
-        page.route("**/output", answer(json={"output": kept, "truncated": False}))
+        said = {"type": "taskOutput", "output": _XSS}
+        kept = [{"number": 1, "at": "2024-12-15T10:30:00.000Z", "payload": said}]
+        page.route("**/output", answer(json={"output": kept, "truncated": False, "lastEventId": "aa-1-1"}))
         self.row(page, "#tasks", "failed").filter(has_text="<img").get_by_role("link").first.click()
         self.see(page.locator("#output"), _XSS)
         self.see(page.locator("#task-trouble"), _XSS)
