@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -14,6 +15,7 @@ from makima_relay.announcements import Announcements
 from makima_relay.clock import Clock
 from makima_relay.commits import CommitQueue
 from makima_relay.core import effects
+from makima_relay.core.directory import DirectoryEntry
 from makima_relay.core.relay import Relay
 from makima_relay.core.tasks import TaskStatus
 from makima_relay.links import Links
@@ -56,7 +58,25 @@ class Performing:
         """Whether the database cannot be written at the moment."""
         return self._commits.is_suspended
 
+    def learn(
+        self,
+        doers: Mapping[type[effects.Effect], Callable[[Any], object]],
+        claim: Callable[[Sequence[str]], Deferred[Mapping[str, DirectoryEntry]]],
+    ) -> None:
+        """Take part in a cluster: do further kinds of effects, and ask for tasks there as well.
+
+        :param doers: what is done for each.
+        :param claim: see :meth:`makima_relay.ports.ClusterLink.claim`.
+        """
+        self._doers.update(doers)
+        self._questions.claim = claim
+
     # -------------------------------------------------------------------------------------------------- effects
+
+    def act(self, decided: Sequence[effects.Effect]) -> None:
+        """Have done what the core decided about what others told it, unless the relay has stopped."""
+        if not self._stopped:
+            self._perform(decided)
 
     def _perform(self, decided: Sequence[effects.Effect]) -> None:
         """Have effects performed in order."""

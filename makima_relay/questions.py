@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from makima_relay.clock import Clock
 from makima_relay.commits import RETRY_LONGEST, CommitQueue
 from makima_relay.core import effects
+from makima_relay.core.directory import DirectoryEntry
 from makima_relay.core.relay import Relay
 from makima_relay.core.tasks import Task
 from makima_relay.ports import Store, StoreUnavailableError
@@ -39,6 +40,8 @@ class Questions:
         self._commits = commits
         self._perform = perform
         self._look_ups_fail = False
+        #: Asks the directory of the cluster as well, where there is one.
+        self.claim: Callable[[Sequence[str]], Deferred[Mapping[str, DirectoryEntry]]] | None = None
         self._waiting: list[tuple[float, Deferred[None]]] = []
 
     # ------------------------------------------------------------------------------------------------ questions
@@ -46,11 +49,28 @@ class Questions:
     def recall(self, effect: effects.RecallTasks) -> None:
         """Ask for tasks, again and again while the store is unavailable."""
         found = self._store.recall(effect.task_ids)
-        found.addCallbacks(self._recalled, self._recall_failed, callbackArgs=(effect.task_ids,), errbackArgs=(effect,))
+        if self.claim is None:
+            recalled, arguments = self._recalled, (effect.task_ids,)
+            found.addCallbacks(recalled, self._recall_failed, callbackArgs=arguments, errbackArgs=(effect,))
+        else:
+            claimed = self.claim(effect.task_ids)
+            ask = (effect.task_ids, claimed)
+            found.addCallbacks(self._ask_directory, self._recall_failed, callbackArgs=ask, errbackArgs=(effect,))
 
     def _recalled(self, tasks: Iterable[Task], task_ids: Sequence[str]) -> None:
         self._look_ups_fail = False
         self._perform(self._relay.tasks_recalled(task_ids, tasks, self._clock.monotonic()))
+        self.release()
+
+    def _ask_directory(
+        self, tasks: Iterable[Task], task_ids: Sequence[str], claimed: Deferred[Mapping[str, DirectoryEntry]]
+    ) -> None:
+        """Wait for the directory too, which was asked at the same time."""
+        self._look_ups_fail = False
+        claimed.addCallback(self._claimed, task_ids, tasks)
+
+    def _claimed(self, entries: Mapping[str, DirectoryEntry], task_ids: Sequence[str], tasks: Iterable[Task]) -> None:
+        self._perform(self._relay.tasks_recalled(task_ids, tasks, self._clock.monotonic(), entries))
         self.release()
 
     def _recall_failed(self, failure: Failure, effect: effects.RecallTasks) -> None:
