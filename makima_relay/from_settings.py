@@ -10,8 +10,12 @@ from makima_relay.limits.guard import Limits
 from makima_relay.settings import Settings, daemon_endpoint
 
 
-def policy(settings: Settings) -> Policy:
-    """What the core goes by."""
+def policy(settings: Settings, relay_id: str, agent_name: str) -> Policy:
+    """What the core goes by.
+
+    :param relay_id: the relay's own id in a cluster.
+    :param agent_name: its name there.
+    """
     return Policy(
         daemon_grace=settings.daemon_grace,
         health_timeout=settings.daemon_health_timeout,
@@ -24,6 +28,9 @@ def policy(settings: Settings) -> Policy:
         most_waiting=settings.max_waiting_size,
         key_rotation_grace=settings.key_rotation_grace,
         keep_output=settings.keep_output,
+        peer_grace=settings.peer_grace,
+        relay_id=None if settings.redis is None else relay_id,
+        agent_name=agent_name,
     )
 
 

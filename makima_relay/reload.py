@@ -44,8 +44,8 @@ class Secret:
         value = self.file.read()
         if value == self.value:
             return False
-        self.value = value
         self.use(value)
+        self.value = value
         return True
 
 
@@ -103,7 +103,7 @@ class Reload:
 def make_reload(
     settings: Settings,
     endpoints: Sequence[object],
-    trust: ServerTrust | None,
+    trusts: Mapping[str, ServerTrust | None],
     uses: Mapping[str, Callable[[Any], None]],
     note: Callable[..., None],
     warn: Callable[[str], None],
@@ -111,7 +111,7 @@ def make_reload(
     """Find what can be read again.
 
     :param endpoints: those of ``settings.listen``.
-    :param trust: verifies the server.
+    :param trusts: by option what verifies the other side, if anything does.
     :param uses: by the member of the settings what makes the relay go by another secret.
     :param note: see :class:`Reload`.
     :param warn: see :class:`Reload`.
@@ -129,8 +129,7 @@ def make_reload(
             name = f"--listen {':'.join(text.split(':')[:2])}"
             sources.append((name, endpoint.certificate))
             files.append((name, endpoint.certificate.files.key))
-    if trust is not None:
-        sources.append(("--upstream-ca", trust))
+    sources += [(option, trust) for option, trust in trusts.items() if trust is not None]
     return Reload(sources, files, note, warn)
 
 

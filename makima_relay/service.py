@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, inlineCallbacks, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, inlineCallbacks, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
@@ -40,6 +40,7 @@ from makima_relay.readiness import Readiness
 from makima_relay.recollection import Recollection
 from makima_relay.redaction import Redactor
 from makima_relay.reload import Reload, make_reload, on_hangup
+from makima_relay.renewing import renewals
 from makima_relay.rounds import Rounds
 from makima_relay.settings import Settings, shown_url
 from makima_relay.store import SQLiteStore
@@ -50,6 +51,10 @@ from makima_relay.web.api import Api
 from makima_relay.web.event_streams import EventStreams
 from makima_relay.web.sessions import Sessions
 from makima_relay.web.site import make_site
+
+if TYPE_CHECKING:
+    from makima_relay.cluster.joining import Joining
+    from makima_relay.cluster.membership import Membership
 
 _log = Logger()
 
@@ -87,6 +92,7 @@ class RelayService(Service):
         self._endpoints = [server_endpoint(reactor, text) for text in settings.listen]
         self._trust = trust_for(settings.server_url, settings.upstream_ca)
         self._upstream_endpoint = client_endpoint(reactor, settings.server_url, settings.auth_timeout, self._trust)
+        self._joining = _joining(settings, reactor)
         self._store = SQLiteStore(reactor, database.path)
         self._starting: Deferred[None] | None = None
         self._ports: list[IListeningPort] = []
@@ -94,6 +100,7 @@ class RelayService(Service):
         self._daemons: DaemonFactory | None = None
         self._engine: Engine | None = None
         self._upstream: Upstream | None = None
+        self._member: Membership | None = None
         self._streams: EventStreams | None = None
         self._rounds: list[Rounds | Hibernation] = []
         self._reload: Reload | None = None
@@ -112,7 +119,8 @@ class RelayService(Service):
     @inlineCallbacks
     def _run(self, snapshot: Any) -> Any:
         settings = self._settings
-        relay = Relay(from_settings.policy(settings), snapshot, self._redact)
+        policy = from_settings.policy(settings, self._database.machine_id, self._agent_name)
+        relay = Relay(policy, snapshot, self._redact)
         self._engine = engine = Engine(relay, self._store, self._clock, self._broken)
         admission = Admission(settings.api_key, relay.keys)
         guard = Guard(from_settings.limits(settings), self._clock.monotonic, engine.turned_away)
@@ -154,6 +162,9 @@ class RelayService(Service):
         self._reload = self._make_reload(engine, upstream, admission, access)
         self._warn()
         self._readiness.reached(engine, upstream)
+        if self._joining is not None:
+            self._member = self._joining.join(engine, upstream, self._database.machine_id, self._clock)
+            self._member.start()
         upstream.connector.connect()
 
     def _connector_options(self, api_key: str) -> ConnectorOptions:
@@ -188,17 +199,10 @@ class RelayService(Service):
     # -------------------------------------------------------------------------------------- secrets and certificates
 
     def _make_reload(self, engine: Engine, upstream: Upstream, admission: Admission, access: Access) -> Reload:
-        def use_api_key(key: str) -> None:
-            self._redact.learn([key])
-            admission.change_shared_key(key)
-            upstream.connector.change_options(self._connector_options(key))
-
-        def use_admin_token(token: str) -> None:
-            self._redact.learn([token])
-            access.change_token(token)
-
-        uses = {"api_key": use_api_key, "admin_token": use_admin_token}
-        return make_reload(self._settings, self._endpoints, self._trust, uses, engine.noted, _warn)
+        joining = self._joining
+        uses = renewals(self._redact, admission, access, upstream, self._connector_options, joining)
+        trusts = {"--upstream-ca": self._trust, "--redis-ca": None if joining is None else joining.trust}
+        return make_reload(self._settings, self._endpoints, trusts, uses, engine.noted, _warn)
 
     def _warn(self) -> None:
         """Say what the operator had better know of files and connections."""
@@ -261,14 +265,19 @@ class RelayService(Service):
         yield DeferredList([maybeDeferred(port.stopListening) for port in self._ports], consumeErrors=True)
         if self._engine is None or self._daemons is None or self._upstream is None or self._listener is None:
             return
+        # No other relay hands anything on to one that stops.
+        left = succeed(None) if self._member is None else self._member.leave()
         farewell = self._send_away(self._engine, self._daemons, self._upstream)
         # What the peers make of it must not keep the relay from writing out what it has.
         timeout = self._reactor.callLater(_FAREWELL_TIMEOUT, farewell.cancel)
         yield farewell.addErrback(lambda failure: failure.trap(CancelledError))
         if timeout.active():
             timeout.cancel()
+        yield left
         if not (yield self._engine.stop()):
             exit_with(1)
+        if self._member is not None:
+            yield self._member.stop()
 
     @inlineCallbacks
     def _send_away(self, engine: Engine, daemons: DaemonFactory, upstream: Upstream) -> Any:
@@ -289,6 +298,15 @@ class RelayService(Service):
             self._listener.abort_all()
         self._store.close()
         self._database.release()
+
+
+def _joining(settings: Settings, reactor: Any) -> Joining | None:
+    """What is needed to join a cluster; only a relay that does loads what that takes."""
+    if settings.redis is None:
+        return None
+    from makima_relay.cluster.joining import Joining
+
+    return Joining(settings, settings.redis, reactor)
 
 
 def _warn(line: str) -> None:

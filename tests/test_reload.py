@@ -130,7 +130,7 @@ class SourcesTests(SettingsTestCase):
         reload = make_reload(
             settings,
             [None],
-            None,
+            {},
             {"api_key": used.append},
             lambda event, detail, **_: notes.append(detail),
             warnings.append,

@@ -25,26 +25,18 @@ class RedisServer:
         # The path of a socket may have 107 bytes, less than a test's own directory may take.
         self.directory = Path(tempfile.mkdtemp(prefix="redis-"))
         self.path = self.directory / "socket"
-        arguments = [
-            "--port",
-            "0",
-            "--unixsocket",
-            str(self.path),
-            "--save",
-            "",
-            "--dir",
-            str(self.directory),
-            *options,
-        ]
-        self._process = subprocess.Popen([REDIS_SERVER, *arguments], stdout=subprocess.PIPE, text=True)
-        self._wait()
+        where = ["--port", "0", "--unixsocket", str(self.path), "--dir", str(self.directory)]
+        self._command = [REDIS_SERVER, *where, "--save", "", *options]
+        self.restart()
 
     @property
     def url(self) -> str:
         """Where a relay finds it."""
         return f"unix://{self.path}"
 
-    def _wait(self) -> None:
+    def restart(self) -> None:
+        """Start it, with nothing in it."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         said = []
         for line in self._process.stdout:
@@ -53,10 +45,14 @@ class RedisServer:
                 return
         raise AssertionError(f"redis-server does not start:\n{''.join(said)}")
 
-    def stop(self) -> None:
-        """End it, and leave nothing."""
+    def crash(self) -> None:
+        """End it at once."""
         self._process.kill()
         self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+    def stop(self) -> None:
+        """End it, and leave nothing."""
+        self.crash()
         shutil.rmtree(self.directory)

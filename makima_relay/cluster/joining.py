@@ -1,0 +1,67 @@
+"""Has a relay join its cluster: makes the parts of its membership of the settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from makima_relay import __version__
+from makima_relay.clock import Clock
+from makima_relay.cluster.desk import Desk
+from makima_relay.cluster.dialling import redis_dial, redis_trust
+from makima_relay.cluster.membership import Membership
+from makima_relay.cluster.names import Names
+from makima_relay.connector_options import Backoff
+from makima_relay.endpoints import StartError
+from makima_relay.engine import Engine
+from makima_relay.settings import RedisURL, Settings, SettingsError
+from makima_relay.tls import ServerTrust
+from makima_relay.upstream import Upstream
+
+#: Seconds before the first attempt to reach Redis again, and at most.
+_BACKOFF = Backoff(1.0, 60.0)
+
+
+class Joining:
+    """What there is of a cluster before there is a relay to join it.
+
+    :param settings: name Redis.
+    :ivar trust: verifies Redis, where it is encrypted.
+    :raises StartError: when the settings cannot be used.
+    """
+
+    def __init__(self, settings: Settings, url: RedisURL, reactor: Any) -> None:
+        self._settings = settings
+        self._url = url
+        self._reactor = reactor
+        self._membership: Membership | None = None
+        self.trust: ServerTrust | None = redis_trust(url, settings.redis_ca)
+
+    def join(self, engine: Engine, upstream: Upstream, relay_id: str, clock: Clock) -> Membership:
+        """Make the relay a member, which has to be started."""
+        relay = engine.relay
+        desk = Desk(engine, clock)
+        self._membership = Membership(
+            desk,
+            lambda: relay.presence(clock.monotonic(), __version__, upstream_connected=upstream.live),
+            names=Names(self._settings.cluster),
+            relay_id=relay_id,
+            dial=redis_dial(self._reactor, self._url, self.trust),
+            clock=clock,
+            backoff=_BACKOFF,
+        )
+        desk.join(self._membership)
+        return self._membership
+
+    def change_url(self, url: RedisURL) -> None:
+        """Have the next attempt go to another Redis, or with other credentials.
+
+        :raises SettingsError: when it cannot be used; then all stays as it was.
+        """
+        if (url.host, url.encrypted) != (self._url.host, self._url.encrypted):
+            try:
+                self.trust = redis_trust(url, self._settings.redis_ca)
+            except StartError as error:
+                raise SettingsError(str(error)) from None
+        self._url = url
+        if self._membership is not None:
+            self._membership.dial = redis_dial(self._reactor, url, self.trust)
