@@ -21,6 +21,8 @@ from makima_relay.cli.errors import ExitStatus
 
 #: Takes the reactor.
 Main = Callable[[Any], Coroutine[Deferred[Any], Any, Any]]
+#: How often a coroutine is cancelled at most: one that asks again after a failure may take a cancellation for one.
+_MOST_CANCELLATIONS = 10
 _ENDED_BY = {signal.SIGINT: ExitStatus.INTERRUPTED, signal.SIGTERM: ExitStatus.TERMINATED}
 
 
@@ -63,7 +65,7 @@ def _pipe_of_output() -> int | None:
 def run(main: Main) -> Any:
     """Run a coroutine in the reactor of this process, which can be done once.
 
-    A signal that ends the process cancels it, without a word.
+    A signal that ends the process cancels it, without a word; one that does not let itself be cancelled is left.
 
     :return: what the coroutine returned.
     :raises SystemExit: after a signal.
@@ -84,9 +86,14 @@ def run_in(reactor: Any, main: Main) -> Any:
 
         def end(why: BaseException) -> None:
             # A reactor that stops lets go of the pipe too.
-            if not results:
-                endings.append(why)
+            if results:
+                return
+            endings.append(why)
+            for _ in range(_MOST_CANCELLATIONS):
+                if results:
+                    return
                 work.cancel()
+            _stop(reactor)
 
         for number, status in _ENDED_BY.items():
             signal.signal(number, partial(_call_in, reactor, end, SystemExit(status)))
