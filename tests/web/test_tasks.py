@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from makima_relay.core.cluster_effects import SavePeer
+from makima_relay.core.cluster_effects import SaveForeign, SavePeer
 from makima_relay.core.fleet import daemon_id_of
 from makima_relay.core.policy import Policy
 from tests.fakes import HandStore, elapse
@@ -79,6 +79,16 @@ class HistoryTests(ApiTestCase):
         alone = self.get("/tasks/t1")
         for each in (shown, alone):
             self.assertEqual((each["relay"], each["daemonId"], each["daemonHostname"]), ("edge-b", "d7", "far-7"))
+
+    def test_a_task_of_another_relay_is_that_relays_to_show(self) -> None:
+        """It is in no list here and in no count, and cannot be cancelled here."""
+        theirs = make_task(1, "t1", origin="relay-b").dispatched("d1", 1100.0)
+        self.successResultOf(self.database.commit([SaveForeign(theirs, 1.0)]))
+        self.restart()
+        self.assertEqual(self.ids("/tasks"), ([], 0))
+        self.assertEqual(self.get("/status")["activeTasks"], 0)
+        self.assertEqual(self.ask("GET", "/tasks/t1").status, 404)
+        self.assertEqual(self.ask("POST", "/tasks/t1/cancel").status, 404)
 
     def test_a_task_that_just_came_is_on_the_page(self) -> None:
         """The page is read when everything that was decided before is saved."""
