@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import os
 import re
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from tests.processes.harness import KEY, PATIENCE, ROOT, RelayProcess, ask
 
 #: What the repository has for git alone.
 _OF_GIT = {".gitignore"}
+#: trial's workers have the repository on their path, and what they start would find the package there.
+_NO_REPOSITORY = {"PYTHONPATH": ""}
 
 
 def run(*command: str) -> str:
@@ -26,7 +29,13 @@ def run(*command: str) -> str:
     :return: what it printed.
     """
     result = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=6 * PATIENCE, check=False
+        command,
+        env={**os.environ, **_NO_REPOSITORY},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=6 * PATIENCE,
+        check=False,
     )
     assert result.returncode == 0, result.stdout
     return result.stdout
@@ -62,7 +71,7 @@ class ReleaseTests(SynchronousTestCase):
         relay = RelayProcess(
             python.parent,
             ["makima-relay", "--server-url", "ws://127.0.0.1:9", "--listen", "tcp:0:interface=127.0.0.1"],
-            {"MAKIMA_API_KEY": KEY},
+            {"MAKIMA_API_KEY": KEY, **_NO_REPOSITORY},
             (str(python), "-c", "from twisted.scripts.twistd import run; run()"),
         )
         self.assertEqual(ask(relay.port(), "/status")["version"], __version__)
