@@ -68,7 +68,8 @@ class Performing:
         :param doers: what is done for each.
         :param claim: see :meth:`makima_relay.ports.ClusterLink.claim`.
         """
-        self._doers.update(doers)
+        for kind, further in doers.items():
+            self._doers[kind] = _both(self._doers.get(kind), further)
         self._questions.claim = claim
 
     # -------------------------------------------------------------------------------------------------- effects
@@ -193,3 +194,10 @@ class Performing:
         self._commits.look(self._now())
         self._perform(self.relay.time_passed(self._now(), self._clock.wall()))
         self._arm_timer()
+
+
+def _both(first: Callable[[Any], object] | None, then: Callable[[Any], object]) -> Callable[[Any], object]:
+    """Do what was done so far, and then something else."""
+    if first is None:
+        return then
+    return lambda effect: (first(effect), then(effect))

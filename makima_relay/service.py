@@ -163,7 +163,8 @@ class RelayService(Service):
         self._warn()
         self._readiness.reached(engine, upstream)
         if self._joining is not None:
-            self._member = self._joining.join(engine, upstream, self._database.machine_id, self._clock)
+            relay_id = self._database.machine_id
+            self._member = self._joining.join(engine, upstream, self._store, relay_id, self._clock, self._redact)
             self._member.start()
         upstream.connector.connect()
 

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from makima_relay.clock import Clock
 from makima_relay.cluster.membership import Membership
+from makima_relay.cluster.summaries import Summaries
 from makima_relay.core import cluster_effects, effects
+from makima_relay.core.journal import Entry
 from makima_relay.core.peers import Presence
 from makima_relay.core.shared_keys import SharedName, shared_name
 from makima_relay.engine import Engine
@@ -20,7 +22,7 @@ _PAUSE = 0.01
 
 
 class Desk:
-    """The engine's :class:`~makima_relay.cluster.membership.ClusterUser`.
+    """The engine's :class:`~makima_relay.cluster.parts.ClusterUser`.
 
     :param engine: the relay's.
     """
@@ -30,8 +32,8 @@ class Desk:
         self._clock = clock
         self._relay = engine.relay
 
-    def join(self, link: Membership) -> None:
-        """Have what the core decides carried to other relays."""
+    def join(self, link: Membership, summaries: Summaries) -> None:
+        """Have what the core decides carried to other relays, and shown there."""
         key_share = link.key_share
         later = self._clock.reactor.callLater
         self._engine.learn(
@@ -48,6 +50,9 @@ class Desk:
                 effects.SaveKey: lambda effect: key_share.share(effect.key.name),
                 effects.RevokeKeys: lambda effect: key_share.share(effect.name),
                 effects.SaveMachine: lambda effect: key_share.share_machine(effect.name, effect.machine_id),
+                effects.SaveTask: lambda effect: summaries.task_saved(effect.task),
+                effects.SaveDaemon: lambda effect: summaries.daemon_changed(effect.daemon_id),
+                effects.SaveEntry: lambda effect: _of_daemon(effect.entry, summaries),
             },
             link.claim,
         )
@@ -61,7 +66,7 @@ class Desk:
     # ----------------------------------------------------------------------------------------------- what comes
 
     def cluster_ready(self, acknowledged: Mapping[str, int]) -> None:
-        """See :meth:`makima_relay.cluster.membership.ClusterUser.cluster_ready`; so for the others."""
+        """See :meth:`makima_relay.cluster.parts.ClusterUser.cluster_ready`; so for the others."""
         self._engine.act(self._relay.cluster_ready(self._now(), acknowledged))
 
     def cluster_lost(self, reason: str) -> None:
@@ -115,3 +120,10 @@ class Desk:
         """The machines that belong to the name of a daemon key."""
         keys = self._relay.keys
         return sorted(keys.named(name).machines) if keys.of(name) else []
+
+
+def _of_daemon(entry: Entry, summaries: Summaries) -> None:
+    """Whatever daemon the journal names may have changed, or gone."""
+    daemon_id = entry.fields.get("daemonId")
+    if isinstance(daemon_id, str):
+        summaries.daemon_changed(daemon_id)

@@ -10,10 +10,15 @@ from makima_relay.cluster.desk import Desk
 from makima_relay.cluster.dialling import redis_dial, redis_trust
 from makima_relay.cluster.membership import Membership
 from makima_relay.cluster.names import Names
+from makima_relay.cluster.overview import Overview
+from makima_relay.cluster.showing import Showing
+from makima_relay.cluster.summaries import Summaries
 from makima_relay.connector_options import Backoff
 from makima_relay.endpoints import StartError
 from makima_relay.engine import Engine
+from makima_relay.redaction import Redactor
 from makima_relay.settings import RedisURL, Settings, SettingsError
+from makima_relay.store import SQLiteStore
 from makima_relay.tls import ServerTrust
 from makima_relay.upstream import Upstream
 
@@ -26,6 +31,7 @@ class Joining:
 
     :param settings: name Redis.
     :ivar trust: verifies Redis, where it is encrypted.
+    :ivar overview: reads what all relays have written of their tasks and daemons, once the relay has joined.
     :raises StartError: when the settings cannot be used.
     """
 
@@ -34,23 +40,31 @@ class Joining:
         self._url = url
         self._reactor = reactor
         self._membership: Membership | None = None
+        self.overview: Overview | None = None
         self.trust: ServerTrust | None = redis_trust(url, settings.redis_ca)
 
-    def join(self, engine: Engine, upstream: Upstream, relay_id: str, clock: Clock) -> Membership:
+    def join(
+        self, engine: Engine, upstream: Upstream, store: SQLiteStore, relay_id: str, clock: Clock, redact: Redactor
+    ) -> Membership:
         """Make the relay a member, which has to be started."""
-        relay = engine.relay
+        relay, names = engine.relay, Names(self._settings.cluster)
         desk = Desk(engine, clock)
-        self._membership = Membership(
+        summaries = Summaries(Showing(engine, store, clock, redact), names, relay_id, clock)
+        self._membership = member = Membership(
             desk,
             lambda: relay.presence(clock.monotonic(), __version__, upstream_connected=upstream.live),
-            names=Names(self._settings.cluster),
+            names=names,
             relay_id=relay_id,
             dial=redis_dial(self._reactor, self._url, self.trust),
             clock=clock,
             backoff=_BACKOFF,
+            parts=[summaries],
         )
-        desk.join(self._membership)
-        return self._membership
+        desk.join(member, summaries)
+        self.overview = Overview(
+            lambda: member.session, lambda: [relay_id, *member.roll_call.sightings.latest], names, clock
+        )
+        return member
 
     def change_url(self, url: RedisURL) -> None:
         """Have the next attempt go to another Redis, or with other credentials.

@@ -8,7 +8,7 @@ relay goes on alone whenever there is no session.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks, succeed
 from twisted.internet.interfaces import IDelayedCall
@@ -20,10 +20,11 @@ from makima_relay.clock import Clock
 from makima_relay.cluster.answers import read_acknowledged, read_directory, read_entries, read_numbers, within
 from makima_relay.cluster.connection import Dial, RedisUnusableError
 from makima_relay.cluster.inbox import Inbox
-from makima_relay.cluster.key_share import KeyHolder, KeyShare
+from makima_relay.cluster.key_share import KeyShare
 from makima_relay.cluster.names import Names
 from makima_relay.cluster.outgoing import Outgoing
-from makima_relay.cluster.roll_call import RollCall, RollCallUser
+from makima_relay.cluster.parts import ClusterUser, Part
+from makima_relay.cluster.roll_call import RollCall
 from makima_relay.cluster.session import Session
 from makima_relay.connector_options import Backoff
 from makima_relay.core.directory import DirectoryEntry
@@ -40,28 +41,6 @@ _PAUSE: Final = 0.01
 _GOOD: Final = 30.0
 
 
-class ClusterUser(RollCallUser, KeyHolder, Protocol):
-    """Who is told what comes from the cluster: the engine."""
-
-    def cluster_ready(self, acknowledged: Mapping[str, int]) -> None:
-        """There is a session.
-
-        :param acknowledged: by relay, up to which number it has acted on what it was sent.
-        """
-
-    def cluster_lost(self, reason: str) -> None:
-        """There is none any more."""
-
-    def entries_received(self, peer: str, entries: Sequence[tuple[int, bytes]]) -> None:
-        """Another relay sent entries, as (number, payload)."""
-
-    def directory_listed(self, task_ids: Sequence[str]) -> None:
-        """The directory names this relay as the origin of these tasks; there may be more."""
-
-    def taken_back(self, peer: str, numbers: Sequence[int]) -> None:
-        """These entries were taken out of another relay's inbox, which had not read them."""
-
-
 class Membership:
     """A member of the cluster.
 
@@ -71,6 +50,7 @@ class Membership:
     :param presence: tells how the relay is now.
     :param relay_id: the relay's own id.
     :param dial: where Redis is; may be changed for the next attempt.
+    :param parts: what else takes part in each session.
     :ivar is_connected: whether there is a session.
     :ivar since: since when that is so, in seconds since the epoch.
     :ivar roll_call: knows who is there.
@@ -89,6 +69,7 @@ class Membership:
         dial: Dial,
         clock: Clock,
         backoff: Backoff,
+        parts: Sequence[Part] = (),
     ) -> None:
         self._user = user
         self._names = names
@@ -96,6 +77,7 @@ class Membership:
         self.dial = dial
         self._clock = clock
         self._backoff = backoff
+        self._parts = parts
         self.roll_call = RollCall(user, presence, names, relay_id, clock)
         self.is_connected = False
         self.since = clock.wall()
@@ -152,7 +134,8 @@ class Membership:
         """Read what came, now that those are known from whom it came."""
         if inbox is self._inbox and self._session is not None:
             inbox.start()
-            self.key_share.begin(self._session)
+            for part in (self.key_share, *self._parts):
+                part.begin(self._session)
             self._listing = self._list_directory(self._session)
             self._listing.addErrback(lambda failure: failure.trap(CancelledError))
 
@@ -176,14 +159,11 @@ class Membership:
         :return: fires when that is done, or has taken too long.
         """
         self._leaving = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_waiting()
         if self._inbox is None:
             return self._give_up_opening()
         self._inbox.stop()
-        self._listing.cancel()
-        self.key_share.end()
+        self._end_parts()
         return within(self.roll_call.leave(), _FAREWELL, self._clock).addCallback(lambda _: None)
 
     def _give_up_opening(self) -> Deferred[None]:
@@ -198,13 +178,10 @@ class Membership:
         :return: fires when that is done, or has taken too long.
         """
         self._stopped = self._leaving = True
-        self._listing.cancel()
-        self.key_share.end()
+        self._end_parts()
         self.roll_call.end()
         self._outgoing.flush()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_waiting()
         if self._session is None:
             return self._give_up_opening()
         # It is answered after all that was sent before.
@@ -218,8 +195,7 @@ class Membership:
 
     def _lost(self, reason: str) -> None:
         self._session = self._inbox = None
-        self._listing.cancel()
-        self.key_share.end()
+        self._end_parts()
         self._outgoing.end()
         self.roll_call.end()
         self._change(is_connected=False)
@@ -251,11 +227,26 @@ class Membership:
             self._log.warn(words, url=str(self.dial.url), reason=reason, delay=delay)
         self._timer = self._clock.reactor.callLater(delay, self.start)
 
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _end_parts(self) -> None:
+        self._listing.cancel()
+        for part in (self.key_share, *self._parts):
+            part.end()
+
     def _change(self, *, is_connected: bool) -> None:
         self.is_connected = is_connected
         self.since = self._clock.wall()
 
     # -------------------------------------------------------------------------------------------------- entries
+
+    @property
+    def session(self) -> Session | None:
+        """The session, if there is one."""
+        return self._session
 
     def announce(self) -> None:
         """See :meth:`makima_relay.ports.ClusterLink.announce`."""

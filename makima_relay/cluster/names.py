@@ -73,6 +73,10 @@ class Names:
         """A sorted set: the same tasks, by when they came."""
         return self._name("order", relay_id)
 
+    def ended(self, relay_id: str) -> str:
+        """A sorted set: those of them that have finished, by when they did."""
+        return self._name("ended", relay_id)
+
     def daemons(self, relay_id: str) -> str:
         """A hash: a relay's daemons, as ``/daemons`` shows them."""
         return self._name("daemons", relay_id)

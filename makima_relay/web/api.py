@@ -159,10 +159,7 @@ class Api(KeyRoutes, MetricsRoute, OpenApiRoute, SigningIn, DashboardFiles, Even
                 return shapes.server(self.engine.relay, self.upstream)
 
     def _row(self, task: Task) -> TaskRow:
-        """A task as memory has it; the daemon of one that another relay has is known by its own name there."""
-        if task.relay is None:
-            return TaskRow(task, self.engine.announcements.hostname(task.daemon_id))
-        return TaskRow(task, task.hostname, self.engine.relay.agent_name_of(task.relay) or task.relay)
+        return shapes.row_of(task, self.engine.relay, self.engine.announcements)
 
     def _gone(self, daemon: Daemon) -> dict[str, Any]:
         return {**msgspec.to_builtins(self._daemon(daemon)), "connected": False}

@@ -8,13 +8,14 @@ from typing import Any, Final, Literal
 import msgspec
 
 from makima_relay import __version__
+from makima_relay.announcements import Announcements
 from makima_relay.clock import Clock, rfc3339
 from makima_relay.connector import ConnectorState
 from makima_relay.core.fleet import Daemon
 from makima_relay.core.journal import Entry
 from makima_relay.core.keys import NamedKeys
 from makima_relay.core.relay import Relay
-from makima_relay.core.tasks import TaskStatus
+from makima_relay.core.tasks import Task, TaskStatus
 from makima_relay.store.reader import TaskEvent, TaskRow
 from makima_relay.upstream import Upstream
 from makima_relay.web import bodies
@@ -67,6 +68,13 @@ def server(relay: Relay, upstream: Upstream) -> bodies.ServerStatus:
             outbox_has_room=relay.has_room_for_reports,
         ),
     )
+
+
+def row_of(task: Task, relay: Relay, announcements: Announcements) -> TaskRow:
+    """A task as memory has it; the daemon of one that another relay has is known by its own name there."""
+    if task.relay is None:
+        return TaskRow(task, announcements.hostname(task.daemon_id))
+    return TaskRow(task, task.hostname, relay.agent_name_of(task.relay) or task.relay)
 
 
 def task(row: TaskRow, why_pending: str, redact: Callable[[str], str]) -> bodies.Task:

@@ -1,0 +1,191 @@
+"""What relays write of their tasks and daemons, and what each makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import msgspec
+from twisted.internet.defer import Deferred, succeed
+
+from makima_relay.clock import Clock
+from makima_relay.cluster.overview import ClusterAwayError, Overview, matches
+from makima_relay.cluster.session import Session
+from makima_relay.cluster.summaries import MOST_FINISHED, Summaries, Summary
+from makima_relay.core.tasks import Task, TaskStatus
+from makima_relay.store.filters import Filter
+from makima_relay.store.reader import TaskRow
+from makima_relay.web import bodies, shapes
+from tests.cluster.case import RedisTestCase, reactor
+
+MOMENT = "2024-01-01T00:00:00.000Z"
+
+
+def make_task(task_id: str, at: float, status: TaskStatus = TaskStatus.PENDING, name: str = "a task") -> Task:
+    """A task that came at a time."""
+    finished_at = at + 1 if status is TaskStatus.COMPLETED else None
+    return Task(
+        key=1,
+        position=1,
+        task_id=task_id,
+        name=name,
+        status=status,
+        daemon_id="d1",
+        attempts=1,
+        tries=1,
+        received_at=at,
+        finished_at=finished_at,
+    )
+
+
+def make_daemon(daemon_id: str) -> bytes:
+    """A daemon as it is shown."""
+    daemon = bodies.Daemon(
+        daemon_id=daemon_id,
+        hostname="host",
+        machine_id="m",
+        max_concurrent_tasks=4,
+        active_tasks=1,
+        healthy=True,
+        draining=False,
+        connected_at=MOMENT,
+        last_seen=MOMENT,
+        address="a",
+    )
+    return msgspec.json.encode(daemon)
+
+
+@attrs.define
+class Shown:
+    """A relay's tasks and daemons, without a relay.
+
+    :ivar tasks: newest first.
+    """
+
+    tasks: list[Task] = attrs.Factory(list)
+    daemons: list[str] = attrs.Factory(list)
+
+    def summary(self, task: Task) -> Summary:
+        """As it is."""
+        text = msgspec.json.encode(shapes.task(TaskRow(task, "host"), "no free slot", str))
+        return Summary(task.task_id, task.received_at, task.finished_at, text)
+
+    def page(self, status: TaskStatus | None, limit: int, offset: int) -> Deferred[Sequence[Summary]]:
+        """Some of them."""
+        wanted = [task for task in self.tasks if status in (None, task.status)]
+        return succeed([self.summary(each) for each in wanted[offset : offset + limit]])
+
+    def daemon_ids(self) -> list[str]:
+        """All."""
+        return list(self.daemons)
+
+    def daemon(self, daemon_id: str) -> bytes | None:
+        """One."""
+        return make_daemon(daemon_id) if daemon_id in self.daemons else None
+
+
+class OverviewTests(RedisTestCase):
+    """Two relays, of which one looks."""
+
+    async def show(self, relay_id: str, shown: Shown) -> Summaries:
+        """Have a relay write what it has."""
+        session = Session(self.dial(), self.names, relay_id, reactor)
+        await session.open([])
+        self.addCleanup(session.close)
+        summaries = Summaries(shown, self.names, relay_id, Clock(reactor))
+        summaries.begin(session)
+        self.addCleanup(summaries.end)
+        self.overview = Overview(lambda: session, lambda: ["a", "b"], self.names, Clock(reactor))
+        return summaries
+
+    async def written(self, relay_id: str, number: int) -> None:
+        """Wait until a relay has written so many tasks."""
+        while await self.ask("ZCARD", self.names.order(relay_id)) != number:
+            pass
+
+    async def ids(self, wanted: Filter = Filter(), limit: int = 50, offset: int = 0) -> list[tuple[str, str]]:  # noqa: B008
+        """A page, by origin and id."""
+        found, self.total = await self.overview.tasks(wanted, limit, offset)
+        return [(relay_id, task.task_id) for relay_id, task in found]
+
+    async def test_the_tasks_of_all_are_one_history(self) -> None:
+        """Newest first, in pages."""
+        await self.show("a", Shown([make_task("a3", 30.0), make_task("a1", 10.0, TaskStatus.COMPLETED)]))
+        await self.show("b", Shown([make_task("b4", 40.0), make_task("b2", 20.0)]))
+        await self.written("a", 2)
+        await self.written("b", 2)
+        self.assertEqual(await self.ids(), [("b", "b4"), ("a", "a3"), ("b", "b2"), ("a", "a1")])
+        self.assertEqual(await self.ids(limit=2, offset=1), [("a", "a3"), ("b", "b2")])
+        self.assertEqual((await self.ids(offset=9), self.total), ([], 4))
+
+    async def test_filters_are_those_of_one_relay(self) -> None:
+        """Status, daemon, and a part of the name or id."""
+        await self.show("a", Shown([make_task("a3", 30.0, name="Build it"), make_task("a1", 10.0)]))
+        await self.show("b", Shown([make_task("b2", 20.0, TaskStatus.COMPLETED)]))
+        await self.written("a", 2)
+        await self.written("b", 1)
+        self.assertEqual(await self.ids(Filter(status=TaskStatus.PENDING)), [("a", "a3"), ("a", "a1")])
+        self.assertEqual(await self.ids(Filter(status=TaskStatus.PENDING), limit=1, offset=1), [("a", "a1")])
+        self.assertEqual(self.total, 2)
+        self.assertEqual(await self.ids(Filter(text="bUILD")), [("a", "a3")])
+        self.assertEqual(await self.ids(Filter(text="B2")), [("b", "b2")])
+        self.assertEqual(len(await self.ids(Filter(daemon="host"))), 3)
+        self.assertEqual(await self.ids(Filter(daemon="other")), [])
+
+    async def test_changes_are_written_within_a_second_or_so(self) -> None:
+        """Of tasks and daemons; daemons that have gone are there no more."""
+        shown = Shown(daemons=["d1", "d2"])
+        summaries = await self.show("a", shown)
+        summaries.task_saved(make_task("t1", 10.0))
+        await self.written("a", 1)
+        shown.daemons.remove("d2")
+        summaries.daemon_changed("d2")
+        summaries.task_saved(make_task("t1", 10.0, TaskStatus.COMPLETED))
+        while await self.ids(Filter(status=TaskStatus.COMPLETED)) != [("a", "t1")]:
+            pass
+        daemons = await self.overview.daemons()
+        self.assertEqual([(relay_id, daemon.daemon_id) for relay_id, daemon in daemons], [("a", "d1")])
+
+    async def test_only_the_latest_finished_tasks_are_there(self) -> None:
+        """And all that are unfinished, however old."""
+        old = [make_task("old", 1.0)]
+        finished = [make_task(f"t{at}", float(at), TaskStatus.COMPLETED) for at in range(MOST_FINISHED + 500, 100, -1)]
+        await self.show("a", Shown([*finished, *old]))
+        await self.written("a", MOST_FINISHED + 1)
+        self.assertEqual(await self.ids(Filter(text="old")), [("a", "old")])
+        self.assertEqual(await self.ask("ZCARD", self.names.ended("a")), MOST_FINISHED)
+        self.assertEqual(await self.ask("HLEN", self.names.rows("a")), MOST_FINISHED + 1)
+
+    async def test_a_task_that_came_to_two_relays_is_there_once(self) -> None:
+        """As the later one has it."""
+        await self.show("a", Shown([make_task("t1", 10.0)]))
+        await self.show("b", Shown([make_task("t1", 20.0), make_task("t2", 5.0)]))
+        await self.written("a", 1)
+        await self.written("b", 2)
+        self.assertEqual((await self.ids(), self.total), ([("b", "t1"), ("b", "t2")], 2))
+
+    async def test_what_is_no_row_is_left_out(self) -> None:
+        """Whoever can write into Redis can write anything."""
+        await self.show("a", Shown([make_task("t1", 10.0)]))
+        await self.written("a", 1)
+        for key in (self.names.rows("b"), self.names.daemons("b")):
+            await self.ask("HSET", key, "x", "nonsense", b"\xff", b"\xff", "y", "{}")
+        await self.ask("ZADD", self.names.order("b"), 99, "x", 98, b"\xff", 97, "missing")
+        self.assertEqual(await self.ids(), [("a", "t1")])
+        self.assertEqual(await self.ids(Filter(text="t")), [("a", "t1")])
+        self.assertEqual(await self.overview.daemons(), [])
+
+    async def test_without_redis_nothing_can_be_read(self) -> None:
+        """That is said."""
+        away = Overview(lambda: None, lambda: ["a"], self.names, Clock(reactor))
+        await self.assertFailure(Deferred.fromCoroutine(self.asked(away)), ClusterAwayError)
+
+    async def asked(self, overview: Overview) -> None:
+        """Ask."""
+        await overview.tasks(Filter(), 1, 0)
+
+    def test_a_task_without_name_matches_by_its_id_alone(self) -> None:
+        """There is nothing else to look at."""
+        task = shapes.task(TaskRow(make_task("abc", 1.0, name=""), None), "", str)
+        self.assertTrue(matches(task, Filter(text="B")))
+        self.assertFalse(matches(task, Filter(text="x")))
