@@ -85,7 +85,8 @@ class ClusterTests(ProcessTestCase):
         ended = say(daemon, type="taskComplete", taskId="t1", success=True)
         self.assertEqual(first.server.hear(1), [ended])
         [task] = ask_until(first.port, "/tasks", lambda answer: answer["tasks"][0]["status"] == "completed")["tasks"]
-        self.assertEqual(task["daemonHostname"], "build-7")
+        self.assertEqual((task["daemonHostname"], task["relay"]), ("build-7", "edge-2"))
+        self.assertEqual(ask(first.port, "/tasks?daemon=build-7")["tasks"], [task])
         self.assertEqual(ask(second.port, "/tasks")["total"], 0)
         self.assertTrue(second.server.heard.empty())
         for relay in (first, second):
@@ -131,6 +132,23 @@ class ClusterTests(ProcessTestCase):
         say(again, type="heartbeat", activeTasks=["t1"])
         ended = say(again, type="taskComplete", taskId="t1", success=True)
         self.assertEqual(first.server.hear(1), [ended])
+
+    def test_a_relay_that_was_killed_hears_of_its_task_elsewhere_when_it_is_back(self) -> None:
+        """It knows who has it, and its server gets what was reported meanwhile, in order."""
+        first, second = self.pair()
+        daemon = self.daemon(second.port, "build-7")
+        say(first.link, type="spawnTask", taskId="t1", taskName="x")
+        daemon.recv(PATIENCE)
+        say(daemon, type="taskStarted", taskId="t1")
+        first.server.hear(1)
+        first.process.end(signal.SIGKILL)
+        reports = [say(daemon, type="taskOutput", taskId="t1", output=str(number)) for number in range(3)]
+        self.relays = 0
+        back = self.relay()
+        [task] = ask(back.port, "/tasks")["tasks"]
+        self.assertEqual((task["status"], task["daemonHostname"], task["relay"]), ("running", "build-7", "edge-2"))
+        ended = say(daemon, type="taskComplete", taskId="t1", success=True)
+        self.assertEqual(back.server.hear(4), [*reports, ended])
 
     def test_without_redis_each_goes_on_alone_and_then_together_again(self) -> None:
         """It is ready all the time; what was under way arrives."""
