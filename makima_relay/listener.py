@@ -214,6 +214,11 @@ class Listener(Factory):
         self.clock.callLater(seconds, self._go_on)
 
     def _go_on(self) -> None:
+        # Those that came behind the first that was too many, because a port accepts many at once, count too.
+        pause = self.guard.accepted(0)
+        if pause:
+            self.clock.callLater(pause, self._go_on)
+            return
         self._is_resting = False
         for port in self._ports:
             if port.connected:

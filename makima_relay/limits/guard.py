@@ -109,12 +109,12 @@ class Guard:
         """A connection that was let in is gone, or has authenticated."""
         self._crowd.leave(origin_of(address))
 
-    def accepted(self) -> float:
-        """Count a connection that was accepted.
+    def accepted(self, connections: int = 1) -> float:
+        """Count connections that were accepted.
 
         :return: for how many seconds no more are to be accepted.
         """
-        return 0.0 if self._accepts is None else self._accepts.take(1.0, self.now())
+        return 0.0 if self._accepts is None else self._accepts.take(connections, self.now())
 
     # --------------------------------------------------------------------------------------------- turned away
 

@@ -194,6 +194,19 @@ class StrangerTests(EdgeTestCase):
         self.reactor.pump([0.02] * 30)
         self.assertTrue(port.reading)
 
+    def test_all_that_a_port_accepts_at_once_are_waited_for(self) -> None:
+        """Not only the first that was too many: Twisted's take a hundred in one turn."""
+        self.open_door(Limits(strangers=200, strangers_per_address=200, accepts=10))
+        port = FakePort()
+        ports: Any = [port]
+        self.listener.opened(ports)
+        for _ in range(110):
+            self.comes()
+        self.reactor.pump([0.1] * 98)
+        self.assertFalse(port.reading)
+        self.reactor.pump([0.1] * 4)
+        self.assertTrue(port.reading)
+
 
 class ForeignTests(EdgeTestCase):
     """Web pages of others."""
