@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import select
+import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from twisted.trial.unittest import SkipTest
 from websockets.exceptions import ConnectionClosed
 
-from tests.processes.harness import PATIENCE, RelayProcess, ask, say
+from tests.processes.harness import PATIENCE, TWISTD, RelayProcess, ask, say
 from tests.processes.passed_sockets import SocketTestCase
 
 
@@ -53,6 +56,28 @@ class HibernationTests(SocketTestCase):
             worker = self.daemon(self.port, "worker")
             say(self.server.relay(), type="spawnTask", taskId="u")
             self.assertEqual(json.loads(worker.recv(PATIENCE))["taskId"], "u")
+
+    def test_systemds_own_program_starts_it_at_the_first_connection(self) -> None:
+        """With a socket in the file system, too; who has come first is answered."""
+        activate = shutil.which("systemd-socket-activate")
+        if activate is None:
+            raise SkipTest("there is no systemd-socket-activate here")
+        # The names of trial's directories are too long for a socket.
+        path = self.enterContext(tempfile.TemporaryDirectory()) + "/relay.sock"
+        passed = [f"--setenv={name}" for name in ("MAKIMA_SERVER_URL", "MAKIMA_API_KEY", "MAKIMA_RELAY_LISTEN")]
+        relay = self.start(
+            "--hibernate-after=0.2",
+            twistd=(activate, f"--listen={path}", "--fdname=makima-relay", *passed, *TWISTD),
+            MAKIMA_RELAY_LISTEN="systemd:domain=UNIX:name=makima-relay",
+        )
+        relay.wait_for("Listening on")
+        with socket.socket(socket.AF_UNIX) as first:
+            first.settimeout(PATIENCE)
+            first.connect(path)
+            first.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+            self.assertIn(b"200 OK", first.recv(4096))
+        self.assertEqual(relay.finish(), 0)
+        self.assertIn("hibernating: ", relay.output())
 
     def test_without_a_socket_of_systemds_it_does_not_start(self) -> None:
         """One line says what is missing."""
