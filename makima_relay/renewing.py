@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from makima_relay.admission import Admission
+from makima_relay.clustering import Clustering
 from makima_relay.connector_options import ConnectorOptions
 from makima_relay.redaction import Redactor
 from makima_relay.settings import RedisURL
 from makima_relay.upstream import Upstream
 from makima_relay.web.access import Access
-
-if TYPE_CHECKING:
-    from makima_relay.cluster.joining import Joining
 
 
 def renewals(
@@ -22,12 +20,11 @@ def renewals(
     access: Access,
     upstream: Upstream,
     options: Callable[[str], ConnectorOptions],
-    joining: Joining | None,
+    clustering: Clustering,
 ) -> Mapping[str, Callable[[Any], None]]:
     """By the member of the settings what makes the relay go by another secret.
 
     :param options: what the connection to the server goes by with a key.
-    :param joining: the way into a cluster, if there is one.
     """
 
     def use_api_key(key: str) -> None:
@@ -41,7 +38,6 @@ def renewals(
 
     def use_redis(url: RedisURL) -> None:
         redact.learn(url.secrets())
-        if joining is not None:
-            joining.change_url(url)
+        clustering.change_url(url)
 
     return {"api_key": use_api_key, "admin_token": use_admin_token, "redis": use_redis}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, inlineCallbacks, maybeDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, inlineCallbacks, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from makima_relay import cautions, from_settings
 from makima_relay.admission import Admission
 from makima_relay.clock import Clock
+from makima_relay.clustering import Clustering
 from makima_relay.connector_options import ConnectorOptions
 from makima_relay.core.relay import Relay
 from makima_relay.descriptors import most_connections
@@ -52,10 +53,6 @@ from makima_relay.web.event_streams import EventStreams
 from makima_relay.web.sessions import Sessions
 from makima_relay.web.site import make_site
 
-if TYPE_CHECKING:
-    from makima_relay.cluster.joining import Joining
-    from makima_relay.cluster.membership import Membership
-
 _log = Logger()
 
 #: A clean stop takes at most this long, in seconds, whatever the peers do; sending them away is a part of that.
@@ -92,7 +89,7 @@ class RelayService(Service):
         self._endpoints = [server_endpoint(reactor, text) for text in settings.listen]
         self._trust = trust_for(settings.server_url, settings.upstream_ca)
         self._upstream_endpoint = client_endpoint(reactor, settings.server_url, settings.auth_timeout, self._trust)
-        self._joining = _joining(settings, reactor)
+        self._clustering = Clustering(settings, reactor)
         self._store = SQLiteStore(reactor, database.path)
         self._starting: Deferred[None] | None = None
         self._ports: list[IListeningPort] = []
@@ -100,7 +97,6 @@ class RelayService(Service):
         self._daemons: DaemonFactory | None = None
         self._engine: Engine | None = None
         self._upstream: Upstream | None = None
-        self._member: Membership | None = None
         self._streams: EventStreams | None = None
         self._rounds: list[Rounds | Hibernation] = []
         self._reload: Reload | None = None
@@ -162,10 +158,7 @@ class RelayService(Service):
         self._reload = self._make_reload(engine, upstream, admission, access)
         self._warn()
         self._readiness.reached(engine, upstream)
-        if self._joining is not None:
-            relay_id = self._database.machine_id
-            self._member = self._joining.join(engine, upstream, self._store, relay_id, self._clock, self._redact)
-            self._member.start()
+        self._clustering.join(engine, upstream, self._store, self._database.machine_id, self._clock, self._redact)
         upstream.connector.connect()
 
     def _connector_options(self, api_key: str) -> ConnectorOptions:
@@ -200,9 +193,9 @@ class RelayService(Service):
     # -------------------------------------------------------------------------------------- secrets and certificates
 
     def _make_reload(self, engine: Engine, upstream: Upstream, admission: Admission, access: Access) -> Reload:
-        joining = self._joining
-        uses = renewals(self._redact, admission, access, upstream, self._connector_options, joining)
-        trusts = {"--upstream-ca": self._trust, "--redis-ca": None if joining is None else joining.trust}
+        clustering = self._clustering
+        uses = renewals(self._redact, admission, access, upstream, self._connector_options, clustering)
+        trusts = {"--upstream-ca": self._trust, "--redis-ca": clustering.trust}
         return make_reload(self._settings, self._endpoints, trusts, uses, engine.noted, _warn)
 
     def _warn(self) -> None:
@@ -267,7 +260,7 @@ class RelayService(Service):
         if self._engine is None or self._daemons is None or self._upstream is None or self._listener is None:
             return
         # No other relay hands anything on to one that stops.
-        left = succeed(None) if self._member is None else self._member.leave()
+        left = self._clustering.leave()
         farewell = self._send_away(self._engine, self._daemons, self._upstream)
         # What the peers make of it must not keep the relay from writing out what it has.
         timeout = self._reactor.callLater(_FAREWELL_TIMEOUT, farewell.cancel)
@@ -277,8 +270,7 @@ class RelayService(Service):
         yield left
         if not (yield self._engine.stop()):
             exit_with(1)
-        if self._member is not None:
-            yield self._member.stop()
+        yield self._clustering.stop()
 
     @inlineCallbacks
     def _send_away(self, engine: Engine, daemons: DaemonFactory, upstream: Upstream) -> Any:
@@ -299,15 +291,6 @@ class RelayService(Service):
             self._listener.abort_all()
         self._store.close()
         self._database.release()
-
-
-def _joining(settings: Settings, reactor: Any) -> Joining | None:
-    """What is needed to join a cluster; only a relay that does loads what that takes."""
-    if settings.redis is None:
-        return None
-    from makima_relay.cluster.joining import Joining
-
-    return Joining(settings, settings.redis, reactor)
 
 
 def _warn(line: str) -> None:

@@ -78,4 +78,4 @@ class Joining:
                 raise SettingsError(str(error)) from None
         self._url = url
         if self._membership is not None:
-            self._membership.dial = redis_dial(self._reactor, url, self.trust)
+            self._membership.redial(redis_dial(self._reactor, url, self.trust))

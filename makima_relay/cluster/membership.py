@@ -49,7 +49,7 @@ class Membership:
     :param user: told what comes.
     :param presence: tells how the relay is now.
     :param relay_id: the relay's own id.
-    :param dial: where Redis is; may be changed for the next attempt.
+    :param dial: where Redis is.
     :param parts: what else takes part in each session.
     :ivar is_connected: whether there is a session.
     :ivar since: since when that is so, in seconds since the epoch.
@@ -102,6 +102,14 @@ class Membership:
         session = Session(self.dial, self._names, self._relay_id, self._clock.reactor)
         self._opening = self._open(session)
         self._opening.addErrback(self._failed)
+
+    def redial(self, dial: Dial) -> None:
+        """Go another way to Redis, at once if there is no session."""
+        self.dial = dial
+        if self._timer is not None:
+            self._stop_waiting()
+            self._waits = 0
+            self.start()
 
     @inlineCallbacks
     def _open(self, session: Session) -> Generator[Deferred[Any], Any, None]:

@@ -131,6 +131,17 @@ class TroubleTests(LogTestCase):
         self.successResultOf(self.membership.stop())
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
+    def test_another_way_is_gone_at_once(self) -> None:
+        """When credentials were changed nobody waits for the next attempt; later waits begin anew."""
+        endpoint = self.start(None)
+        elapse(self.reactor, 40)
+        other = Endpoint(None)
+        self.membership.redial(Dial(read_redis_url("redis://other"), other))
+        self.assertEqual(other.attempts, 1)
+        attempts = endpoint.attempts
+        elapse(self.reactor, 1.0)
+        self.assertEqual((other.attempts, endpoint.attempts), (2, attempts))
+
     def test_no_answer_is_not_waited_for_longer_than_the_time_out(self) -> None:
         """Whoever listens there says nothing."""
         endpoint = self.start(b"")
@@ -207,7 +218,7 @@ class CredentialTests(RedisTestCase):
         await until(lambda: self.reasons)
         self.assertIn("it refuses the credentials: WRONGPASS", self.reasons[0])
         self.assertNotIn("wrong-one", "".join(self.everything))
-        member.link.dial = self.dial(self.url(":hunt%40er2"))
+        member.link.redial(self.dial(self.url(":hunt%40er2")))
         await until(lambda: member.recorder.only("ready"))
         self.assertEqual((len(self.reasons), member.recorder.only("lost")), (1, []))
 
