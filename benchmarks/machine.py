@@ -9,15 +9,17 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Final
 
+#: The cores that there are for all. Asked once: the load leaves the first to the relay, and would not see it later.
+_CORES: Final = tuple(sorted(os.sched_getaffinity(0)))
 #: File descriptors that a process needs beside its connections.
 _SPARE = 200
 
 
 def cores() -> tuple[set[int], set[int]]:
     """The cores for the relay that is measured, and for the load; the same one when there is only one."""
-    every = sorted(os.sched_getaffinity(0))
-    return {every[0]}, set(every[1:]) or {every[0]}
+    return {_CORES[0]}, set(_CORES[1:]) or {_CORES[0]}
 
 
 def cpu_time(pid: int) -> float:
@@ -72,7 +74,7 @@ def described(directory: Path) -> dict[str, str]:
     middle, high = fsync_times(directory)
     return {
         "processor": _processor(),
-        "cores": f"{len(os.sched_getaffinity(0))} ({_numbers(0)} for the relay, {_numbers(1)} for the load)",
+        "cores": f"{len(_CORES)} ({_numbers(0)} for the relay, {_numbers(1)} for the load)",
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "fsync": f"{middle:.2f} ms (p99 {high:.2f} ms)",
     }
