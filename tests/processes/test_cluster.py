@@ -122,6 +122,27 @@ class ClusterTests(ProcessTestCase):
         ended = say(again, type="taskComplete", taskId="t1", success=True)
         self.assertEqual(first.server.hear(1), [ended])
 
+    def test_a_server_hears_of_the_task_of_a_relay_that_stays_away(self) -> None:
+        """That of the relay that has it; the other learns the end when it is back, and does not report it again."""
+        first, second = self.pair(MAKIMA_RELAY_PEER_GRACE="1")
+        daemon = self.daemon(second.port, "build-7")
+        say(first.link, type="spawnTask", taskId="t1", taskName="x")
+        daemon.recv(PATIENCE)
+        say(daemon, type="taskStarted", taskId="t1")
+        first.server.hear(1)
+        self.assertEqual(first.process.end(), 0)
+        reports = [
+            say(daemon, type="taskOutput", taskId="t1", output="hello"),
+            say(daemon, type="taskComplete", taskId="t1", success=True),
+        ]
+        self.assertEqual(second.server.hear(2), reports)
+        self.relays = 0
+        back = self.relay()
+        [task] = ask_until(back.port, "/tasks", lambda answer: answer["tasks"][0]["status"] == "completed")["tasks"]
+        self.assertEqual((task["daemonHostname"], task["relay"]), ("build-7", "edge-2"))
+        # What was on its way when the relay stopped may come twice; the end was not.
+        self.assertNotIn(reports[1], back.server.heard.queue)
+
     def test_without_redis_each_goes_on_alone_and_then_together_again(self) -> None:
         """It is ready all the time; what was under way arrives."""
         first, second = self.pair()
