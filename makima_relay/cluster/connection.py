@@ -22,6 +22,7 @@ from makima_relay.settings import RedisURL
 OLDEST: Final = (6, 2)
 #: Seconds for the answer to a command, and for connecting.
 TIMEOUT: Final = 5.0
+_EMPTIED: Final = ("NOSCRIPT", "NOGROUP", "UNBLOCKED")
 _CREDENTIALS: Final = ("WRONGPASS", "NOAUTH", "invalid password", "AUTH ")
 
 
@@ -183,8 +184,8 @@ def reason_of(error: BaseException, lost: str) -> str:
         return f"its user is not allowed what the relay needs, see docs/cluster.md: {said}"
     if said.startswith("unknown command") and "HELLO" in said.upper():
         return _too_old("before 6")
-    if said.startswith("NOSCRIPT"):
-        return "it was restarted or emptied"
+    if said.startswith(_EMPTIED):
+        return "it was emptied: everything is told again"
     if any(word in said for word in _CREDENTIALS):
         return f"it refuses the credentials: {said}"
     return f"it refuses: {said}"

@@ -173,6 +173,6 @@ class RollCall:
 def _announced(answer: int | bytes, session: Session) -> None:
     """What is in Redis shows whether it is still the same, and the relay the only one with its id."""
     if answer == b"":
-        session.fail("Redis was emptied: everything is told again")
+        session.fail("it was emptied: everything is told again")
     elif not isinstance(answer, int):
         session.fail("another relay has the same id: was its database copied from this one?")
