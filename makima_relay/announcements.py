@@ -97,7 +97,12 @@ class Announcements:
     def daemon_saved(self, daemon_id: str, hostname: str) -> None:
         """A daemon has come, or gets no new tasks, or gets them again."""
         self._learn_name(daemon_id, hostname)
-        self._daemon_changed(daemon_id)
+        self.daemon_changed(daemon_id)
+
+    def daemon_changed(self, daemon_id: str) -> None:
+        """Something else of a daemon has changed."""
+        self._daemons[daemon_id] = None
+        self._announce_soon()
 
     def entry_saved(self, entry: Entry) -> None:
         """Something was written into the journal; whoever it names may have changed."""
@@ -124,12 +129,8 @@ class Announcements:
         now = self._clock.monotonic()
         unhealthy = {each.daemon_id for each in self._connected.values() if not self._relay.healthy(each, now)}
         for daemon_id in unhealthy ^ self._unhealthy:
-            self._daemon_changed(daemon_id)
+            self.daemon_changed(daemon_id)
         self._unhealthy = unhealthy
-
-    def _daemon_changed(self, daemon_id: str) -> None:
-        self._daemons[daemon_id] = None
-        self._announce_soon()
 
     def _learn_name(self, daemon_id: str, hostname: str) -> None:
         if len(self._names) >= _MOST_NAMES:

@@ -13,6 +13,7 @@ from makima_relay.settings import RedisURL, Settings
 from makima_relay.store import SQLiteStore
 from makima_relay.tls import ServerTrust
 from makima_relay.upstream import Upstream
+from makima_relay.web.cluster import ClusterView
 
 if TYPE_CHECKING:
     from makima_relay.cluster.joining import Joining
@@ -42,14 +43,17 @@ class Clustering:
 
     def join(
         self, engine: Engine, upstream: Upstream, store: SQLiteStore, relay_id: str, clock: Clock, redact: Redactor
-    ) -> None:
+    ) -> ClusterView | None:
         """Join, and stay joined; nothing waits for it.
 
         :param relay_id: the relay's own id.
+        :return: knows what all relays have, where there is a cluster.
         """
-        if self.joining is not None:
-            self.member = self.joining.join(engine, upstream, store, relay_id, clock, redact)
-            self.member.start()
+        if self.joining is None:
+            return None
+        self.member = self.joining.join(engine, upstream, store, relay_id, clock, redact)
+        self.member.start()
+        return self.joining.view
 
     def change_url(self, url: RedisURL) -> None:
         """Go to another Redis from the next attempt on, or with other credentials.

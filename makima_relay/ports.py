@@ -16,6 +16,10 @@ class StoreUnavailableError(Exception):
     """A commit failed for a cause that can pass: the disk is full, the file is locked or cannot be written."""
 
 
+class ClusterAwayError(Exception):
+    """What other relays have cannot be told now: Redis is away, or does not answer in time."""
+
+
 class Store(Protocol):
     """Where the relay's memory is kept."""
 

@@ -158,7 +158,9 @@ class RelayService(Service):
         self._reload = self._make_reload(engine, upstream, admission, access)
         self._warn()
         self._readiness.reached(engine, upstream)
-        self._clustering.join(engine, upstream, self._store, self._database.machine_id, self._clock, self._redact)
+        api.cluster = self._clustering.join(
+            engine, upstream, self._store, self._database.machine_id, self._clock, self._redact
+        )
         upstream.connector.connect()
 
     def _connector_options(self, api_key: str) -> ConnectorOptions:

@@ -15,6 +15,7 @@ from makima_relay.core import cluster_effects, effects
 from makima_relay.core.journal import Entry
 from makima_relay.core.peers import Presence
 from makima_relay.core.shared_keys import SharedName, shared_name
+from makima_relay.core.tasks import Task
 from makima_relay.engine import Engine
 
 #: Seconds between two pieces of the directory that are written again: others have their turn.
@@ -50,12 +51,19 @@ class Desk:
                 effects.SaveKey: lambda effect: key_share.share(effect.key.name),
                 effects.RevokeKeys: lambda effect: key_share.share(effect.name),
                 effects.SaveMachine: lambda effect: key_share.share_machine(effect.name, effect.machine_id),
+                cluster_effects.SaveForeign: lambda effect: self._foreign_saved(effect.task, summaries),
                 effects.SaveTask: lambda effect: summaries.task_saved(effect.task),
                 effects.SaveDaemon: lambda effect: summaries.daemon_changed(effect.daemon_id),
                 effects.SaveEntry: lambda effect: _of_daemon(effect.entry, summaries),
             },
             link.claim,
         )
+
+    def _foreign_saved(self, task: Task, summaries: Summaries) -> None:
+        """A daemon's load may be another, here and where it is shown."""
+        if task.daemon_id is not None:
+            self._engine.announcements.daemon_changed(task.daemon_id)
+            summaries.daemon_changed(task.daemon_id)
 
     def _record_more(self) -> None:
         self._engine.act(self._relay.record_wanted())

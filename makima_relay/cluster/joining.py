@@ -10,10 +10,11 @@ from makima_relay.cluster.desk import Desk
 from makima_relay.cluster.dialling import redis_dial, redis_trust
 from makima_relay.cluster.membership import Membership
 from makima_relay.cluster.names import Names
-from makima_relay.cluster.overview import Overview
 from makima_relay.cluster.showing import Showing
 from makima_relay.cluster.summaries import Summaries
+from makima_relay.cluster.view import View
 from makima_relay.connector_options import Backoff
+from makima_relay.core.peers import Presence
 from makima_relay.endpoints import StartError
 from makima_relay.engine import Engine
 from makima_relay.redaction import Redactor
@@ -31,7 +32,7 @@ class Joining:
 
     :param settings: name Redis.
     :ivar trust: verifies Redis, where it is encrypted.
-    :ivar overview: reads what all relays have written of their tasks and daemons, once the relay has joined.
+    :ivar view: knows what all relays have, once the relay has joined.
     :raises StartError: when the settings cannot be used.
     """
 
@@ -40,7 +41,7 @@ class Joining:
         self._url = url
         self._reactor = reactor
         self._membership: Membership | None = None
-        self.overview: Overview | None = None
+        self.view: View | None = None
         self.trust: ServerTrust | None = redis_trust(url, settings.redis_ca)
 
     def join(
@@ -49,10 +50,16 @@ class Joining:
         """Make the relay a member, which has to be started."""
         relay, names = engine.relay, Names(self._settings.cluster)
         desk = Desk(engine, clock)
-        summaries = Summaries(Showing(engine, store, clock, redact), names, relay_id, clock)
+        summaries = Summaries(
+            Showing(engine, store, clock, redact, self._settings.task_retention), names, relay_id, clock
+        )
+
+        def presence() -> Presence:
+            return relay.presence(clock.monotonic(), __version__, upstream_connected=upstream.live)
+
         self._membership = member = Membership(
             desk,
-            lambda: relay.presence(clock.monotonic(), __version__, upstream_connected=upstream.live),
+            presence,
             names=names,
             relay_id=relay_id,
             dial=redis_dial(self._reactor, self._url, self.trust),
@@ -61,9 +68,7 @@ class Joining:
             parts=[summaries],
         )
         desk.join(member, summaries)
-        self.overview = Overview(
-            lambda: member.session, lambda: [relay_id, *member.roll_call.sightings.latest], names, clock
-        )
+        self.view = View(self._settings.cluster, relay_id, presence, member, clock)
         return member
 
     def change_url(self, url: RedisURL) -> None:

@@ -171,7 +171,8 @@ class Membership:
         if self._inbox is None:
             return self._give_up_opening()
         self._inbox.stop()
-        self._end_parts()
+        self._listing.cancel()
+        self.key_share.end()
         return within(self.roll_call.leave(), _FAREWELL, self._clock).addCallback(lambda _: None)
 
     def _give_up_opening(self) -> Deferred[None]:

@@ -66,7 +66,7 @@ class Names:
         return self._name("acknowledged", sender)
 
     def rows(self, relay_id: str) -> str:
-        """A hash: a relay's tasks, as ``/tasks`` shows them."""
+        """A hash: a relay's tasks, as ``/tasks`` shows them, but for why they wait."""
         return self._name("rows", relay_id)
 
     def order(self, relay_id: str) -> str:
@@ -76,6 +76,10 @@ class Names:
     def ended(self, relay_id: str) -> str:
         """A sorted set: those of them that have finished, by when they did."""
         return self._name("ended", relay_id)
+
+    def why(self, relay_id: str) -> str:
+        """Why a relay's pending tasks wait."""
+        return self._name("why", relay_id)
 
     def daemons(self, relay_id: str) -> str:
         """A hash: a relay's daemons, as ``/daemons`` shows them."""

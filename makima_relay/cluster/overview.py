@@ -2,78 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final
 
 import msgspec
-from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
-from twisted.internet.task import deferLater
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, DeferredLock, gatherResults, inlineCallbacks
 
 from makima_relay.clock import Clock
-from makima_relay.cluster.answers import within
-from makima_relay.cluster.connection import TIMEOUT
 from makima_relay.cluster.names import Names
 from makima_relay.cluster.session import Session
+from makima_relay.core.tasks import TaskStatus
+from makima_relay.ports import ClusterAwayError
 from makima_relay.store.filters import Filter
 from makima_relay.web.bodies import Daemon, Task
 
-#: Rows that are looked at in one go where all have to be, about.
+#: Rows that are looked at in one go where all have to be.
 _PAGE: Final = 500
+#: The latest of each relay that are found; only one that had very many unfinished tasks has more.
+DEEPEST: Final = 1 << 18
+#: Bytes of a row: an error's text may have 8,192 characters.
+_LONGEST: Final = 128 << 10
 #: Seconds that a whole answer may take.
-_TIMEOUT: Final = 2 * TIMEOUT
+_TIMEOUT: Final = 10.0
 _decode_task = msgspec.json.Decoder(Task).decode
 _decode_daemon = msgspec.json.Decoder(Daemon).decode
 
-
-class ClusterAwayError(Exception):
-    """Redis is away, or does not answer in time."""
+#: A task's id, and that of the relay whose it is.
+_Place = tuple[str, str]
 
 
 class Overview:
-    """Reads the summaries of all relays that are listed.
+    """Reads the summaries of relays; one question at a time, and while it goes on others have their turn.
 
     :param session: the session that there is.
-    :param relays: the ids of the relays, this one among them.
     """
 
-    def __init__(
-        self, session: Callable[[], Session | None], relays: Callable[[], list[str]], names: Names, clock: Clock
-    ) -> None:
+    def __init__(self, session: Callable[[], Session | None], names: Names, clock: Clock) -> None:
         self._session = session
-        self._relays = relays
         self._names = names
         self._clock = clock
+        self._lock = DeferredLock()
 
-    @inlineCallbacks
     def tasks(
-        self, wanted: Filter, limit: int, offset: int
-    ) -> Generator[Deferred[Any], Any, tuple[list[tuple[str, Task]], int]]:
+        self, relays: Sequence[str], wanted: Filter, limit: int, offset: int
+    ) -> Deferred[tuple[list[tuple[str, Task]], int]]:
         """A page of the tasks of all relays, newest first.
 
+        :param relays: their ids.
         :param wanted: which.
         :param limit: how many at most.
         :param offset: how many to leave out before them.
-        :return: the page, each with the id of its origin, and how many there are in all.
-        :raises ClusterAwayError: when they cannot be read now.
+        :return: the page, each with the id of its origin, and how many there are in all; fails with
+            :class:`~makima_relay.ports.ClusterAwayError` when they cannot be read now.
         """
-        page = self._matches if wanted != Filter() else self._latest
-        found = yield within(page(self._open(), wanted, limit, offset), _TIMEOUT, self._clock)
-        if found is None:
-            raise ClusterAwayError
-        places, total = found
-        return (yield within(self._rows(self._open(), places), _TIMEOUT, self._clock)) or [], total
+        return self._lock.run(self._in_time, self._page, relays, wanted, limit, offset)
+
+    def daemons(self, relays: Sequence[str]) -> Deferred[list[tuple[str, Daemon]]]:
+        """The daemons of relays, each with the id of its relay; see :meth:`tasks`."""
+        return self._lock.run(self._in_time, self._daemons, relays)
 
     @inlineCallbacks
-    def daemons(self) -> Generator[Deferred[Any], Any, list[tuple[str, Daemon]]]:
-        """The daemons of all relays, each with the id of its relay.
-
-        :raises ClusterAwayError: when they cannot be read now.
-        """
-        session, relays = self._open(), self._relays()
-        asked = gatherResults([session.command("HVALS", self._names.daemons(each)) for each in relays])
-        raw = yield within(asked, _TIMEOUT, self._clock)
-        if raw is None:
+    def _in_time(self, read: Callable[..., Deferred[Any]], *arguments: Any) -> Generator[Deferred[Any], Any, Any]:
+        session = self._session()
+        if session is None:
             raise ClusterAwayError
+        try:
+            return (yield read(session, *arguments).addTimeout(_TIMEOUT, self._clock.reactor))
+        except defer.TimeoutError:
+            raise ClusterAwayError from None
+
+    @inlineCallbacks
+    def _daemons(
+        self, session: Session, relays: Sequence[str]
+    ) -> Generator[Deferred[Any], Any, list[tuple[str, Daemon]]]:
+        raw = yield gatherResults([session.command("HVALS", self._names.daemons(each)) for each in relays])
         return [
             (relay_id, daemon)
             for relay_id, texts in zip(relays, raw, strict=True)
@@ -81,75 +84,80 @@ class Overview:
             if (daemon := _read(_decode_daemon, text)) is not None
         ]
 
-    def _open(self) -> Session:
-        session = self._session()
-        if session is None:
-            raise ClusterAwayError
-        return session
+    @inlineCallbacks
+    def _page(
+        self, session: Session, relays: Sequence[str], wanted: Filter, limit: int, offset: int
+    ) -> Generator[Deferred[Any], Any, tuple[list[tuple[str, Task]], int]]:
+        if wanted == Filter():
+            places, total = yield self._order(session, relays, offset + limit)
+            rows = yield self._rows(session, places[offset : offset + limit])
+        else:
+            places, _ = yield self._order(session, relays, DEEPEST)
+            matching = yield self._matching(session, places, wanted)
+            rows, total = matching[offset : offset + limit], len(matching)
+        reasons = yield session.command("MGET", *(self._names.why(each) for each in relays))
+        why = {relay_id: _text(each) for relay_id, each in zip(relays, reasons, strict=True)}
+        return [(relay_id, _with_reason(task, why[relay_id])) for relay_id, task in rows], total
 
     @inlineCallbacks
-    def _latest(
-        self, session: Session, _wanted: Filter, limit: int, offset: int
-    ) -> Generator[Deferred[Any], Any, tuple[list[tuple[str, str]], int]]:
-        """Where the rows of a page are, if all are wanted: nothing but their order is looked at."""
-        relays = self._relays()
-        last = offset + limit - 1
+    def _order(
+        self, session: Session, relays: Sequence[str], most: int
+    ) -> Generator[Deferred[Any], Any, tuple[list[_Place], int]]:
+        """Where the latest tasks of all relays are, and how many there are in all."""
+        last = min(most, DEEPEST) - 1
         asked = [session.command("ZREVRANGE", self._names.order(each), 0, last, "WITHSCORES") for each in relays]
         counted = [session.command("ZCARD", self._names.order(each)) for each in relays]
         orders = yield gatherResults(asked)
         total = sum((yield gatherResults(counted)))
-        places = [
+        found = [
             (float(score), task_id.decode("utf-8", "replace"), relay_id)
             for relay_id, order in zip(relays, orders, strict=True)
             for task_id, score in zip(order[::2], order[1::2], strict=True)
         ]
-        latest = _once(places)
-        return latest[offset : offset + limit], total - (len(places) - len(latest))
+        # One that came to two relays is the later one's.
+        once: dict[str, str] = {}
+        for _, task_id, relay_id in sorted(found, reverse=True):
+            once.setdefault(task_id, relay_id)
+        return list(once.items()), total - (len(found) - len(once))
 
     @inlineCallbacks
-    def _matches(
-        self, session: Session, wanted: Filter, limit: int, offset: int
-    ) -> Generator[Deferred[Any], Any, tuple[list[tuple[str, str]], int]]:
-        """Where the rows of a page are, if only some are wanted: all have to be looked at, a few at a time."""
-        places = []
-        for relay_id in self._relays():
-            cursor = b""
-            while cursor != b"0":
-                rows = self._names.rows(relay_id)
-                cursor, raw = yield session.command("HSCAN", rows, cursor or "0", "COUNT", _PAGE)
-                tasks = (_read(_decode_task, text) for text in raw[1::2])
-                places += [
-                    (each.received_at, each.task_id, relay_id) for each in tasks if each and matches(each, wanted)
-                ]
-                # Others have their turn.
-                yield deferLater(self._clock.reactor, 0)
-        found = _once(places)
-        return found[offset : offset + limit], len(found)
+    def _matching(
+        self, session: Session, places: Sequence[_Place], wanted: Filter
+    ) -> Generator[Deferred[Any], Any, list[tuple[str, Task]]]:
+        """Those that are wanted: all have to be looked at."""
+        matching = []
+        for start in range(0, len(places), _PAGE):
+            rows = yield self._rows(session, places[start : start + _PAGE])
+            matching += [(relay_id, task) for relay_id, task in rows if matches(task, wanted)]
+        return matching
 
     @inlineCallbacks
     def _rows(
-        self, session: Session, places: list[tuple[str, str]]
+        self, session: Session, places: Sequence[_Place]
     ) -> Generator[Deferred[Any], Any, list[tuple[str, Task]]]:
-        asked = [session.command("HGET", self._names.rows(relay_id), task_id) for task_id, relay_id in places]
-        texts = yield gatherResults(asked)
-        rows = []
-        for (_, relay_id), text in zip(places, texts, strict=True):
-            task = None if text is None else _read(_decode_task, text)
-            if task is not None:
-                rows.append((relay_id, task))
-        return rows
+        wanted: dict[str, list[str]] = {}
+        for task_id, relay_id in places:
+            wanted.setdefault(relay_id, []).append(task_id)
+        asked = [session.command("HMGET", self._names.rows(relay_id), *ids) for relay_id, ids in wanted.items()]
+        texts = dict(zip(wanted, map(iter, (yield gatherResults(asked))), strict=True))
+        rows = ((relay_id, task_id, _read(_decode_task, next(texts[relay_id]))) for task_id, relay_id in places)
+        return [(relay_id, task) for relay_id, task_id, task in rows if task is not None and task.task_id == task_id]
 
 
-def _once(places: Iterable[tuple[Any, str, str]]) -> list[tuple[str, str]]:
-    """Tasks and their relays, newest first; one that came to two relays is the later one's."""
-    found: dict[str, str] = {}
-    for _, task_id, relay_id in sorted(places, reverse=True):
-        found.setdefault(task_id, relay_id)
-    return list(found.items())
+def _with_reason(task: Task, why: str) -> Task:
+    """A task with why it waits, if it does: that is its relay's, and not its own."""
+    reason = why if task.status is TaskStatus.PENDING else None
+    return msgspec.structs.replace(task, pending_reason=reason)
 
 
-def _read(decode: Callable[[bytes], Any], text: bytes) -> Any:
+def _text(raw: bytes | None) -> str:
+    return "" if raw is None else raw[:_PAGE].decode("utf-8", "replace")
+
+
+def _read(decode: Callable[[bytes], Any], text: bytes | None) -> Any:
     """What another relay wrote; none of what is nothing."""
+    if text is None or len(text) > _LONGEST:
+        return None
     try:
         return decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError):

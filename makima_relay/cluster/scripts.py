@@ -184,23 +184,24 @@ return 1
 """)
 
 #: Write how tasks are shown, and keep the latest finished ones only.
-#: Keys: rows, order, ended. Arguments: how many finished ones are kept, for how long all is, then of each task its id,
-#: when it came, when it finished (or nothing), and how it is shown.
+#: Keys: rows, order, ended. Arguments: how many finished ones are kept, for how long all is, when those finished that
+#: are kept no more, then of each task its id, when it came, when it finished (or nothing), and how it is shown.
 SUMMARIZE = Script("""
-for i = 3, #ARGV, 4 do
+for i = 4, #ARGV, 4 do
   redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 3])
   redis.call('ZADD', KEYS[2], ARGV[i + 1], ARGV[i])
   if ARGV[i + 2] == '' then redis.call('ZREM', KEYS[3], ARGV[i])
   else redis.call('ZADD', KEYS[3], ARGV[i + 2], ARGV[i]) end
 end
-local over = redis.call('ZCARD', KEYS[3]) - tonumber(ARGV[1])
-if over > 0 then
-  local gone = redis.call('ZPOPMIN', KEYS[3], over)
-  for i = 1, #gone, 2 do
-    redis.call('HDEL', KEYS[1], gone[i])
-    redis.call('ZREM', KEYS[2], gone[i])
-  end
+local function drop(gone)
+  if #gone == 0 then return end
+  redis.call('HDEL', KEYS[1], unpack(gone))
+  redis.call('ZREM', KEYS[2], unpack(gone))
+  redis.call('ZREM', KEYS[3], unpack(gone))
 end
+drop(redis.call('ZRANGE', KEYS[3], '-inf', ARGV[3], 'BYSCORE', 'LIMIT', 0, 1000))
+local over = redis.call('ZCARD', KEYS[3]) - tonumber(ARGV[1])
+if over > 0 then drop(redis.call('ZRANGE', KEYS[3], 0, math.min(over, 1000) - 1)) end
 for i = 1, 3 do redis.call('EXPIRE', KEYS[i], ARGV[2]) end
 return 1
 """)

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from makima_relay.clock import Clock
 from makima_relay.cluster.summaries import Summary
-from makima_relay.core.tasks import Task, TaskStatus
+from makima_relay.core.tasks import Task
 from makima_relay.engine import Engine
 from makima_relay.store import SQLiteStore
 from makima_relay.store.filters import Filter
@@ -25,31 +25,40 @@ class Showing:
     :param redact: blacks out secrets in what daemons and the server said.
     """
 
-    def __init__(self, engine: Engine, store: SQLiteStore, clock: Clock, redact: Callable[[str], str]) -> None:
+    def __init__(
+        self, engine: Engine, store: SQLiteStore, clock: Clock, redact: Callable[[str], str], retention: float
+    ) -> None:
         self._engine = engine
         self._relay = engine.relay
         self._store = store
         self._clock = clock
         self._redact = redact
+        self.retention = retention
+
+    def unfinished(self) -> list[Task]:
+        """See :meth:`makima_relay.cluster.summaries.Summarizer.unfinished`; so for the others."""
+        return self._relay.all_unfinished()
 
     def summary(self, task: Task) -> Summary:
-        """See :meth:`makima_relay.cluster.summaries.Summarizer.summary`; so for the others."""
+        """One task."""
         return self._summary(shapes.row_of(task, self._relay, self._engine.announcements))
 
     def _summary(self, row: TaskRow) -> Summary:
-        why = self._relay.why_pending(self._clock.monotonic())
-        text = _encode(shapes.task(row, why, self._redact))
+        text = _encode(shapes.task(row, "", self._redact))
         return Summary(row.task.task_id, row.task.received_at, row.task.finished_at, text)
 
-    def page(self, status: TaskStatus | None, limit: int, offset: int) -> Deferred[Sequence[Summary]]:
+    def finished(self, limit: int, offset: int) -> Deferred[tuple[Sequence[Summary], int]]:
         """Some of the stored tasks."""
-        found = self._store.page(Filter(status=status), limit, offset)
-        return found.addCallback(lambda page: [self._summary_now(row) for row in page[0]])
+        return self._store.page(Filter(), limit, offset).addCallback(self._finished)
 
-    def _summary_now(self, row: TaskRow) -> Summary:
-        # What is written from memory meanwhile must not be overwritten by what was stored before.
-        known = self._relay.task(row.task.task_id)
-        return self._summary(row) if known is None else self.summary(known)
+    def _finished(self, page: tuple[list[TaskRow], int]) -> tuple[list[Summary], int]:
+        # What memory has is newer than what was stored.
+        rows = [row for row in page[0] if self._relay.task(row.task.task_id) in (None, row.task)]
+        return [self._summary(row) for row in rows if row.task.finished], len(page[0])
+
+    def why_pending(self) -> str:
+        """Why pending tasks wait."""
+        return self._relay.why_pending(self._clock.monotonic())
 
     def daemon_ids(self) -> list[str]:
         """The connected daemons."""

@@ -141,6 +141,11 @@ class View:
             oldest_pending_seconds=self.oldest_pending(now),
         )
 
+    def all_unfinished(self) -> list[Task]:
+        """All tasks of this relay's own that are not finished."""
+        ledger = self._state.ledger
+        return [task for task_id in ledger.all_unfinished() if (task := ledger.get(task_id)) is not None]
+
     def active_tasks(self) -> list[str]:
         """The ids of all tasks that some daemon has: what a heartbeat to the server lists."""
         return self._state.ledger.at_work()

@@ -29,6 +29,7 @@ from makima_relay.web import bodies, shapes
 from makima_relay.web.access import Access, refuse_foreign
 from makima_relay.web.answers import json_answer
 from makima_relay.web.application import app
+from makima_relay.web.cluster import ClusterRoutes, ClusterView
 from makima_relay.web.dashboard import DashboardFiles, answer_page
 from makima_relay.web.event_feed import EventFeed
 from makima_relay.web.event_streams import EventStreams
@@ -49,12 +50,13 @@ def _prefers_html(request: IRequest) -> bool:
 
 
 @attrs.define(kw_only=True, eq=False)
-class Api(KeyRoutes, MetricsRoute, OpenApiRoute, SigningIn, DashboardFiles, EventRoutes):
+class Api(KeyRoutes, ClusterRoutes, MetricsRoute, OpenApiRoute, SigningIn, DashboardFiles, EventRoutes):
     """All routes.
 
     :ivar agent_name: the relay's name.
     :ivar health: whether the relay is well.
     :ivar redact: blacks out secrets in what peers said.
+    :ivar cluster: knows the other relays, once the relay is in a cluster.
     :ivar most_event_streams: how many may read events at a time.
     :ivar streams: those who do.
     """
@@ -68,6 +70,7 @@ class Api(KeyRoutes, MetricsRoute, OpenApiRoute, SigningIn, DashboardFiles, Even
     metrics: Metrics
     agent_name: str
     redact: Callable[[str], str] = str
+    cluster: ClusterView | None = None
     most_event_streams: int = 1_000
     feed: EventFeed = attrs.field(init=False)
     streams: EventStreams = attrs.field(init=False)
@@ -89,7 +92,8 @@ class Api(KeyRoutes, MetricsRoute, OpenApiRoute, SigningIn, DashboardFiles, Even
     def _status(self) -> bodies.Status:
         uptime = self.clock.monotonic() - self._started_at
         reports = self.metrics.total_reports()
-        return shapes.status(self.engine.relay, self.upstream, self.agent_name, reports, uptime)
+        cluster = None if self.cluster is None else self.cluster.name
+        return shapes.status(self.engine.relay, self.upstream, self.agent_name, cluster, reports, uptime)
 
     @route("GET", "/", answers={200: (bodies.Status, Media("text/html")), 304: None})
     def root(self, request: IRequest) -> bytes:

@@ -56,10 +56,12 @@ class Status(Body, frozen=True):
     connected_daemons: Count
     active_tasks: Count
     pending_tasks: Count
+    foreign_tasks: Count
     total_tasks_processed: Count
     total_reports: Count
     version: str
     uptime_seconds: float
+    cluster: str | None
     upstream: UpstreamStatus
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from makima_relay.web import bodies
+from makima_relay.web import bodies, cluster_bodies
 
 _TASK: Final = {
     "taskId": "5f0c…",
@@ -22,6 +22,27 @@ _TASK: Final = {
     "pendingReason": None,
     "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 }
+_DAEMON: Final = {
+    "daemonId": "1c58c3a7-61c9-5e10-91f6-335d9267ba3b",
+    "hostname": "build-7",
+    "machineId": "build-7",
+    "maxConcurrentTasks": 4,
+    "activeTasks": 1,
+    "healthy": True,
+    "draining": False,
+    "connectedAt": "2024-12-15T09:12:44.002Z",
+    "lastSeen": "2024-12-15T10:30:01.733Z",
+    "address": "192.0.2.17:51234",
+}
+_RELAY_ID: Final = "0c1f1c5e-8d0b-4c53-9a58-0f3f7e0f2a11"
+_COUNTS: Final = {
+    "connectedDaemons": 2,
+    "freeSlots": 5,
+    "busySlots": 3,
+    "activeTasks": 3,
+    "pendingTasks": 0,
+    "foreignTasks": 1,
+}
 
 #: JSON, by type.
 EXAMPLES: Final[dict[type[bodies.Body], dict[str, Any]]] = {
@@ -34,10 +55,12 @@ EXAMPLES: Final[dict[type[bodies.Body], dict[str, Any]]] = {
         "connectedDaemons": 2,
         "activeTasks": 3,
         "pendingTasks": 0,
+        "foreignTasks": 0,
         "totalTasksProcessed": 142,
         "totalReports": 20417,
         "version": "0.1.0",
         "uptimeSeconds": 86400.5,
+        "cluster": None,
         "upstream": {
             "url": "wss://api.makima.jp/ws/daemon",
             "state": "connected",
@@ -75,22 +98,33 @@ EXAMPLES: Final[dict[type[bodies.Body], dict[str, Any]]] = {
         "limit": 65536,
         "lastEventId": "5791bb87af01-42-8",
     },
-    bodies.Daemons: {
-        "daemons": [
+    bodies.Daemons: {"daemons": [_DAEMON]},
+    cluster_bodies.Cluster: {
+        "cluster": "default",
+        "relayId": _RELAY_ID,
+        "redis": {"connected": True, "since": "2024-12-15T09:12:40.310Z"},
+        "asOf": "2024-12-15T10:30:00.118Z",
+        "relays": [
             {
-                "daemonId": "1c58c3a7-61c9-5e10-91f6-335d9267ba3b",
-                "hostname": "build-7",
-                "machineId": "build-7",
-                "maxConcurrentTasks": 4,
-                "activeTasks": 1,
-                "healthy": True,
-                "draining": False,
-                "connectedAt": "2024-12-15T09:12:44.002Z",
-                "lastSeen": "2024-12-15T10:30:01.733Z",
-                "address": "192.0.2.17:51234",
+                **_COUNTS,
+                "relayId": _RELAY_ID,
+                "agentName": "edge-berlin",
+                "version": "0.1.0",
+                "present": True,
+                "lastSeen": "2024-12-15T10:30:01.902Z",
+                "upstreamConnected": True,
+                "oldestPendingSeconds": 0.0,
             }
-        ]
+        ],
+        "totals": _COUNTS,
     },
+    cluster_bodies.ClusterTaskPage: {
+        "tasks": [{**_TASK, "relay": "edge-lyon", "origin": "edge-berlin", "originId": _RELAY_ID}],
+        "total": 3,
+        "limit": 1,
+        "offset": 0,
+    },
+    cluster_bodies.ClusterDaemons: {"daemons": [{**_DAEMON, "relay": "edge-berlin", "relayId": _RELAY_ID}]},
     bodies.LogPage: {
         "logs": [
             {

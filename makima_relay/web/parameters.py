@@ -137,11 +137,15 @@ LOG_LIMIT: Final = WholeNumber("limit", 50, 1, 200, "how many entries at most")
 
 @attrs.frozen
 class Page:
-    """A page of the history."""
+    """A page of the history.
+
+    :ivar path: where it is asked for.
+    """
 
     wanted: Filter
     limit: int
     offset: int
+    path: str = "/tasks"
 
     def links(self, total: int) -> str | None:
         """The ``Link`` header (RFC 8288) to the pages around this one."""
@@ -160,17 +164,18 @@ class Page:
             query["daemon"] = self.wanted.daemon
         if self.wanted.text is not None:
             query["q"] = self.wanted.text
-        return f"/tasks?{urlencode(query)}"
+        return f"{self.path}?{urlencode(query)}"
 
 
-def page(request: IRequest) -> Page:
+def page(request: IRequest, path: str = "/tasks") -> Page:
     """The page of the history that a request wants.
 
+    :param path: where it is asked for.
     :raises ProblemError: 400.
     """
     limit, offset = _LIMIT.read(request), _OFFSET.read(request)
     wanted = Filter(status=_STATUS.read(request), daemon=_DAEMON.read(request), text=_TEXT.read(request))
-    return Page(wanted, limit, offset)
+    return Page(wanted, limit, offset, path)
 
 
 _OUTPUT: Final = Words("output", "the id of a task whose output is wanted too, as it comes")

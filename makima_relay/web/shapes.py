@@ -27,9 +27,12 @@ _STATUS_WORDS: Final[dict[ConnectorState, Literal["disconnected", "ok"]]] = {
 }
 
 
-def status(relay: Relay, upstream: Upstream, agent_name: str, reports: int, uptime: float) -> bodies.Status:
+def status(
+    relay: Relay, upstream: Upstream, agent_name: str, cluster: str | None, reports: int, uptime: float
+) -> bodies.Status:
     """The answer of ``/status``.
 
+    :param cluster: the cluster that the relay is in.
     :param reports: how many there were since the start.
     :param uptime: seconds since the start.
     """
@@ -43,10 +46,12 @@ def status(relay: Relay, upstream: Upstream, agent_name: str, reports: int, upti
         connected_daemons=len(relay.daemons()),
         active_tasks=len(relay.active_tasks()),
         pending_tasks=relay.pending_tasks,
+        foreign_tasks=relay.foreign_tasks,
         total_tasks_processed=relay.total_finished,
         total_reports=reports,
         version=__version__,
         uptime_seconds=round(uptime, 3),
+        cluster=cluster,
         upstream=connection.upstream,
     )
 

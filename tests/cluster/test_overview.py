@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import attrs
 import msgspec
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from makima_relay.clock import Clock
-from makima_relay.cluster.overview import ClusterAwayError, Overview, matches
+from makima_relay.cluster.overview import Overview, matches
 from makima_relay.cluster.session import Session
 from makima_relay.cluster.summaries import MOST_FINISHED, Summaries, Summary
 from makima_relay.core.tasks import Task, TaskStatus
+from makima_relay.ports import ClusterAwayError, StoreUnavailableError
 from makima_relay.store.filters import Filter
 from makima_relay.store.reader import TaskRow
 from makima_relay.web import bodies, shapes
@@ -60,20 +62,35 @@ class Shown:
     """A relay's tasks and daemons, without a relay.
 
     :ivar tasks: newest first.
+    :ivar failures: how often they cannot be read.
     """
 
     tasks: list[Task] = attrs.Factory(list)
     daemons: list[str] = attrs.Factory(list)
+    why: str = "no free slot"
+    failures: int = 0
+    retention: float = math.inf
 
     def summary(self, task: Task) -> Summary:
         """As it is."""
-        text = msgspec.json.encode(shapes.task(TaskRow(task, "host"), "no free slot", str))
+        text = msgspec.json.encode(shapes.task(TaskRow(task, "host"), "", str))
         return Summary(task.task_id, task.received_at, task.finished_at, text)
 
-    def page(self, status: TaskStatus | None, limit: int, offset: int) -> Deferred[Sequence[Summary]]:
-        """Some of them."""
-        wanted = [task for task in self.tasks if status in (None, task.status)]
-        return succeed([self.summary(each) for each in wanted[offset : offset + limit]])
+    def unfinished(self) -> list[Task]:
+        """Those that are not finished."""
+        return [each for each in self.tasks if not each.finished]
+
+    def finished(self, limit: int, offset: int) -> Deferred[tuple[Sequence[Summary], int]]:
+        """Those that are, as a store that is not available at first."""
+        if self.failures:
+            self.failures -= 1
+            return fail(StoreUnavailableError())
+        page = self.tasks[offset : offset + limit]
+        return succeed(([self.summary(each) for each in page if each.finished], len(page)))
+
+    def why_pending(self) -> str:
+        """For one reason or another."""
+        return self.why
 
     def daemon_ids(self) -> list[str]:
         """All."""
@@ -95,7 +112,7 @@ class OverviewTests(RedisTestCase):
         summaries = Summaries(shown, self.names, relay_id, Clock(reactor))
         summaries.begin(session)
         self.addCleanup(summaries.end)
-        self.overview = Overview(lambda: session, lambda: ["a", "b"], self.names, Clock(reactor))
+        self.overview = Overview(lambda: session, self.names, Clock(reactor))
         return summaries
 
     async def written(self, relay_id: str, number: int) -> None:
@@ -105,7 +122,7 @@ class OverviewTests(RedisTestCase):
 
     async def ids(self, wanted: Filter = Filter(), limit: int = 50, offset: int = 0) -> list[tuple[str, str]]:  # noqa: B008
         """A page, by origin and id."""
-        found, self.total = await self.overview.tasks(wanted, limit, offset)
+        found, self.total = await self.overview.tasks(["a", "b"], wanted, limit, offset)
         return [(relay_id, task.task_id) for relay_id, task in found]
 
     async def test_the_tasks_of_all_are_one_history(self) -> None:
@@ -143,7 +160,7 @@ class OverviewTests(RedisTestCase):
         summaries.task_saved(make_task("t1", 10.0, TaskStatus.COMPLETED))
         while await self.ids(Filter(status=TaskStatus.COMPLETED)) != [("a", "t1")]:
             pass
-        daemons = await self.overview.daemons()
+        daemons = await self.overview.daemons(["a", "b"])
         self.assertEqual([(relay_id, daemon.daemon_id) for relay_id, daemon in daemons], [("a", "d1")])
 
     async def test_only_the_latest_finished_tasks_are_there(self) -> None:
@@ -173,16 +190,16 @@ class OverviewTests(RedisTestCase):
         await self.ask("ZADD", self.names.order("b"), 99, "x", 98, b"\xff", 97, "missing")
         self.assertEqual(await self.ids(), [("a", "t1")])
         self.assertEqual(await self.ids(Filter(text="t")), [("a", "t1")])
-        self.assertEqual(await self.overview.daemons(), [])
+        self.assertEqual(await self.overview.daemons(["a", "b"]), [])
 
     async def test_without_redis_nothing_can_be_read(self) -> None:
         """That is said."""
-        away = Overview(lambda: None, lambda: ["a"], self.names, Clock(reactor))
+        away = Overview(lambda: None, self.names, Clock(reactor))
         await self.assertFailure(Deferred.fromCoroutine(self.asked(away)), ClusterAwayError)
 
     async def asked(self, overview: Overview) -> None:
         """Ask."""
-        await overview.tasks(Filter(), 1, 0)
+        await overview.tasks(["a"], Filter(), 1, 0)
 
     def test_a_task_without_name_matches_by_its_id_alone(self) -> None:
         """There is nothing else to look at."""

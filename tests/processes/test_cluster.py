@@ -100,6 +100,34 @@ class ClusterTests(ProcessTestCase):
             self.assertNotIn("Traceback", relay.process.output())
             self.assertNotIn("hunt-er2", relay.process.output())
 
+    def test_each_relay_tells_of_all(self) -> None:
+        """Who is there, which tasks there are and where they run; without Redis what was known."""
+        first, second = self.pair()
+        daemon = self.daemon(second.port, "build-7")
+        say(first.link, type="spawnTask", taskId="t1", taskName="x")
+        daemon.recv(PATIENCE)
+        say(daemon, type="taskStarted", taskId="t1")
+        for relay in (first, second):
+            path = "/cluster/tasks?status=running"
+            [task] = ask_until(relay.port, path, lambda answer: answer["tasks"])["tasks"]
+            self.assertEqual((task["origin"], task["relay"], task["daemonHostname"]), ("edge-1", "edge-2", "build-7"))
+            ask_until(
+                relay.port,
+                "/cluster/daemons",
+                lambda answer: (
+                    [(each["hostname"], each["relay"], each["activeTasks"]) for each in answer["daemons"]]
+                    == [("build-7", "edge-2", 1)]
+                ),
+            )
+        sums = {"activeTasks": 1, "foreignTasks": 1, "connectedDaemons": 1}
+        ask_until(first.port, "/cluster", lambda answer: sums.items() <= answer["totals"].items())
+        status = ask(second.port, "/status")
+        self.assertEqual((status["cluster"], status["activeTasks"], status["foreignTasks"]), ("default", 0, 1))
+        self.redis.crash()
+        answer = ask_until(first.port, "/cluster", lambda answer: not answer["redis"]["connected"])
+        self.assertEqual([each["agentName"] for each in answer["relays"]], ["edge-1", "edge-2"])
+        self.assertIsNotNone(answer["asOf"])
+
     def test_a_task_stays_its_daemon_s_wherever_that_goes(self) -> None:
         """To another relay, which is killed, and comes back; its server hears the end."""
         first, second = self.pair()

@@ -36,10 +36,12 @@ class StatusTests(ApiTestCase):
                 "connectedDaemons": 0,
                 "activeTasks": 0,
                 "pendingTasks": 0,
+                "foreignTasks": 0,
                 "totalTasksProcessed": 0,
                 "totalReports": 0,
                 "version": __version__,
                 "uptimeSeconds": 12.3,
+                "cluster": None,
                 "upstream": {
                     "url": "ws://makima.example/ws/daemon",
                     "state": "idle",
