@@ -16,7 +16,8 @@ usage() {
 Usage: ./setup.sh [--yes] [--force]        ask for the settings, write .env, install, offer to start
        ./setup.sh env [--yes] [--force]    ask for the settings and write .env, nothing else
        ./setup.sh install                  install, nothing else
-       ./setup.sh demo [--keep]            install, and watch a server, a relay and two daemons at work
+       ./setup.sh demo [--keep]            install, and watch a server, a relay and two daemons at work; with --cluster
+                                           two relays that share the daemons of one through a redis-server
        ./setup.sh dev [--port N] [...]     install with what development needs, and run a relay between stand-ins that is
                                            started again whenever its source changes
        ./setup.sh test [TEST...]           install with what the tests need, and run them under coverage

@@ -9,7 +9,8 @@ import click
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave everything running afterwards, until Ctrl-C.")
-def demo(keep: bool) -> None:
+@click.option("--cluster", is_flag=True, help="With two relays on one Redis; the daemons are the second's.")
+def demo(keep: bool, cluster: bool) -> None:
     """Start a server, a relay and two daemons here, and watch them work.
 
     The server and the daemons are stand-ins; the relay is the real one. Nothing of it is left when it ends. The exit
@@ -18,4 +19,4 @@ def demo(keep: bool) -> None:
     from makima_relay.sandbox.demo.performance import perform
     from makima_relay.sandbox.running import run
 
-    run(partial(perform, keep=keep))
+    run(partial(perform, keep=keep, cluster=cluster))

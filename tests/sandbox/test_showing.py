@@ -81,6 +81,7 @@ class ActTests(SynchronousTestCase):
     relay: ClassVar = {
         "status": "completed",
         "daemonHostname": "east",
+        "relay": None,
         "attempts": 1,
         "pendingReason": None,
         "dispatchedAt": "2024-12-15T10:30:00.000Z",
@@ -98,6 +99,18 @@ class ActTests(SynchronousTestCase):
         act.saw_server(self.server)
         act.saw_relay(self.relay)
         self.assertEqual((act.ended, act.took, act.faults), (True, 2.5, []))
+
+    def test_it_says_where_it_is(self) -> None:
+        """The relay that was asked is not named; another is, also before it has said which daemon it is."""
+        act = an_act()
+        for daemon, relay, place in (
+            (None, None, ""),
+            ("east", None, "east"),
+            (None, "relay-2", "relay-2"),
+            ("east", "relay-2", "east at relay-2"),
+        ):
+            act.saw_relay({**self.relay, "daemonHostname": daemon, "relay": relay})
+            self.assertEqual(act.place, place)
 
     def test_it_says_why_it_waits(self) -> None:
         """As long as it does."""
@@ -129,7 +142,7 @@ class WatchTests(SynchronousTestCase):
         """Have nobody answer."""
         self.asked: list[tuple[str, str, Any]] = []
         self.answers: dict[str, Answer] = {}
-        self.watch = Watch("http://server", "http://relay", self.request)
+        self.watch = Watch("http://server", "http://relay", "http://holder", self.request)
 
     def request(self, method: str, url: str, *, json: Any, timeout: float) -> Deferred[Answer]:
         """Note the question, and answer if there is an answer."""
@@ -142,11 +155,10 @@ class WatchTests(SynchronousTestCase):
         return self.successResultOf(Deferred.fromCoroutine(coroutine))
 
     def test_the_relay_is_ready_with_the_server_and_all_daemons(self) -> None:
-        """Not earlier."""
+        """Not earlier; the daemons may be those of another relay."""
         for connected, daemons, ready in ((True, 2, True), (False, 2, False), (True, 1, False)):
-            self.answers["http://relay/status"] = Answer(
-                200, {"upstreamConnected": connected, "connectedDaemons": daemons}
-            )
+            self.answers["http://relay/status"] = Answer(200, {"upstreamConnected": connected, "connectedDaemons": 0})
+            self.answers["http://holder/status"] = Answer(200, {"connectedDaemons": daemons})
             self.assertIs(self.result(self.watch.is_ready(2)), ready)
 
     def test_errors_are_one_line(self) -> None:

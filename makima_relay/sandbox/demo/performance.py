@@ -21,6 +21,7 @@ from makima_relay.sandbox import SandboxError
 from makima_relay.sandbox.demo.household import Household
 from makima_relay.sandbox.demo.scenes import DAEMONS, SCENES
 from makima_relay.sandbox.demo.screen import screen_of
+from makima_relay.sandbox.demo.starting import start, start_cluster
 from makima_relay.sandbox.demo.summary import results, show_where_to_look, verdict
 from makima_relay.sandbox.demo.watch import Act, Watch
 from makima_relay.sandbox.running import until_stopped
@@ -33,10 +34,11 @@ _POLL_INTERVAL: Final = 0.1
 _PLAIN_WIDTH: Final = 120
 
 
-async def perform(reactor: Any, *, keep: bool) -> int:
+async def perform(reactor: Any, *, keep: bool, cluster: bool) -> int:
     """Start everything, give the server its tasks, show what becomes of them, stop everything.
 
     :param keep: whether all is left running afterwards, until stopped.
+    :param cluster: whether two relays work as one, of which the second has the daemons.
     :return: the exit status: 0 when every task ended as it should.
     :raises SandboxError: when something cannot be started, or dies.
     """
@@ -44,7 +46,7 @@ async def perform(reactor: Any, *, keep: bool) -> int:
     household = Household(reactor, directory, _environment())
     console = _console()
     try:
-        watch = await _start(household, console)
+        watch = await (start_cluster if cluster else start)(household, console)
         acts = await _play(reactor, household, watch, console)
         fault = await _look_back(household, watch, console, acts, keep=keep)
     finally:
@@ -67,48 +69,6 @@ def _console() -> Console:
             stream.reconfigure(errors="replace")
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
-
-
-# --------------------------------------------------------------------------------------------------------- starting
-
-
-async def _start(household: Household, console: Console) -> Watch:
-    """Start server, relay and daemons, each when what it connects to is there."""
-    began = time.monotonic()
-
-    def note(name: str, what: str) -> None:
-        console.print(Text(f"{time.monotonic() - began:5.1f} s  {name:<10}{what}"), soft_wrap=True)
-
-    command = [sys.executable, "-m", "makima_relay.cli", "sandbox"]
-    local = "tcp:0:interface=127.0.0.1"
-    server = await household.start("server", [*command, "server", "--listen", local], r"^listening on (\S+)")
-    note("server", f"stand-in, at http://{server}")
-    relay = await household.start("relay", _relay_command(server, local), r"IPv4Address\(.*port=(\d+)\)")
-    watch = Watch(server=f"http://{server}", relay=f"http://127.0.0.1:{relay}")
-    note("relay", f"twistd makima-relay, at {watch.relay}")
-    for name, slots in DAEMONS.items():
-        options = ["--server-url", f"ws://127.0.0.1:{relay}", "--name", name, "--slots", str(slots)]
-        await household.start(name, [*command, "daemon", *options], r"^(connected) to")
-        note(name, f"stand-in, takes {slots} tasks at once")
-    return watch
-
-
-def _relay_command(server: str, listen: str) -> list[str]:
-    """The real relay, as an operator starts it."""
-    twistd = Path(sys.executable).with_name("twistd")
-    if not twistd.exists():
-        raise SandboxError(f"{twistd} is missing: install makima-relay into the environment of {sys.executable}")
-    options = [
-        "--listen",
-        listen,
-        "--server-url",
-        f"ws://{server}",
-        "--agent-name",
-        "demo",
-        "--database",
-        "relay.sqlite3",
-    ]
-    return [sys.executable, str(twistd), "--nodaemon", "--pidfile=", "makima-relay", *options]
 
 
 # ---------------------------------------------------------------------------------------------------------- playing

@@ -96,7 +96,7 @@ class LiveScreen:
         table.expand = True
         for act in acts:
             table.add_row(
-                act.scene.name, shown_status(act), _bar(act, elapsed), Text(act.daemon or "", "cyan"), shown_line(act)
+                act.scene.name, shown_status(act), _bar(act, elapsed), Text(act.place, "cyan"), shown_line(act)
             )
         self._live.update(Group(_summary(acts, elapsed), table), refresh=True)
 
@@ -133,7 +133,7 @@ class PlainScreen:
     @staticmethod
     def _line(act: Act, elapsed: float) -> str:
         percent = "" if act.percent is None or act.ended else f"{act.percent:.0f}%"
-        line = f"{elapsed:5.1f} s  {act.scene.name:<15}{act.status:<12}{act.daemon or '':<6}{percent:>4}"
+        line = f"{elapsed:5.1f} s  {act.scene.name:<15}{act.status:<12}{act.place:<6}{percent:>4}"
         return f"{line}  {shown_line(act).plain}".rstrip()
 
     def close(self) -> None:

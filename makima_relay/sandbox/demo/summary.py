@@ -38,8 +38,16 @@ def results(acts: Sequence[Act]) -> Table:
         took = "" if act.took is None else f"{act.took:.1f} s"
         status = "-" if act.exit_status is None else str(act.exit_status)
         verdict = Text("no", "bold red") if act.faults else Text("yes", "green")
-        daemon = act.daemon or "-"
-        row = (act.scene.name, shown_status(act), daemon, str(act.attempts), status, took, shown_line(act), verdict)
+        row = (
+            act.scene.name,
+            shown_status(act),
+            act.place or "-",
+            str(act.attempts),
+            status,
+            took,
+            shown_line(act),
+            verdict,
+        )
         table.add_row(*row)
     return table
 

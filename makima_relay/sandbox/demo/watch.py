@@ -25,6 +25,7 @@ class Act:
 
     :ivar status: the relay's word for it; the server's while the relay has not got it.
     :ivar reason: why it waits, or how it ended.
+    :ivar relay: the name of the relay that has it, if that is not the one that was asked.
     :ivar took: seconds at work, once it has ended.
     """
 
@@ -33,6 +34,7 @@ class Act:
     status: str = "waiting"
     reason: str | None = None
     daemon: str | None = None
+    relay: str | None = None
     attempts: int = 0
     took: float | None = None
     percent: float | None = None
@@ -51,10 +53,15 @@ class Act:
     def saw_relay(self, task: Mapping[str, Any]) -> None:
         """Take what the relay says of it."""
         self.status, self.daemon, self.attempts = task["status"], task["daemonHostname"], task["attempts"]
-        self.reason = self.reason or task["pendingReason"]
+        self.reason, self.relay = self.reason or task["pendingReason"], task["relay"]
         if task["dispatchedAt"] and task["finishedAt"]:
             self.took = (_moment(task["finishedAt"]) - _moment(task["dispatchedAt"])).total_seconds()
         self.ended = self.ended and task["status"] in FINISHED
+
+    @property
+    def place(self) -> str:
+        """Which daemon has it, in a few words; empty while none has."""
+        return " at ".join(each for each in (self.daemon, self.relay) if each)
 
     @property
     def faults(self) -> list[str]:
@@ -82,11 +89,13 @@ class Watch:
     """Talks to server and relay.
 
     :ivar server: the server's URL without a path; likewise the relay's.
+    :ivar holder: likewise, of the relay that has the daemons.
     :ivar request: asks, as :func:`treq.request` does.
     """
 
     server: str
     relay: str
+    holder: str
     request: Callable[..., Any] = treq.request
 
     async def get(self, url: str) -> Any:
@@ -108,8 +117,8 @@ class Watch:
 
     async def is_ready(self, daemons: int) -> bool:
         """Whether the relay has the server and all daemons."""
-        status = await self.get(f"{self.relay}/status")
-        return bool(status["upstreamConnected"] and status["connectedDaemons"] == daemons)
+        relay, holder = [await self.get(f"{each}/status") for each in (self.relay, self.holder)]
+        return bool(relay["upstreamConnected"] and holder["connectedDaemons"] == daemons)
 
     async def begin(self, scenes: Sequence[Scene]) -> list[Act]:
         """Give the server all tasks."""
