@@ -46,6 +46,7 @@ class Connection(BaseRedisProtocol):  # type: ignore[misc]
     """A connection for commands, or one that waits for an inbox.
 
     :param timeout: seconds for each answer.
+    :ivar number: Redis's own for it.
     :ivar reason: why it is lost, once it is.
     :ivar on_lost: told when it is lost, with the reason.
     """
@@ -55,6 +56,7 @@ class Connection(BaseRedisProtocol):  # type: ignore[misc]
         super().__init__(charset=None, convertNumbers=False, replyTimeout=timeout)
         self.callLater = reactor.callLater
         self._replies = Replies()
+        self.number = 0
         self.reason = "the connection to Redis is lost"
         self.on_lost: Callable[[str], object] = lambda _: None
 
@@ -129,13 +131,13 @@ def _greet(protocol: Any, url: RedisURL) -> Deferred[Any]:
     if url.password is not None:
         named = (url.username,) if url.username else ()
         steps.append(protocol.execute_command("AUTH", *named, url.password))
-    steps.append(protocol.execute_command("HELLO", 2).addCallback(_check))
+    steps.append(protocol.execute_command("HELLO", 2).addCallback(_check, protocol))
     if url.database:
         steps.append(protocol.execute_command("SELECT", url.database))
     return gatherResults(steps, consumeErrors=True)
 
 
-def _check(hello: Any) -> None:
+def _check(hello: Any, protocol: Connection) -> None:
     """Look at what Redis says of itself."""
     if not isinstance(hello, list):
         raise RedisUnusableError("what answers is no Redis")
@@ -146,6 +148,8 @@ def _check(hello: Any) -> None:
         raise RedisUnusableError(_too_old(printable(version)))
     if said.get(b"role") not in (b"master", None):
         raise RedisUnusableError("this is a replica, which takes no writes; name the primary")
+    number = said.get(b"id")
+    protocol.number = number if isinstance(number, int) else 0
 
 
 def _too_old(version: str) -> str:

@@ -41,6 +41,7 @@ class Inbox:
     :param receive: told what came: the sender, and (number, payload) of each.
     :param drop: told the places of entries that are none.
     :ivar dropped: how many those were.
+    :ivar last: the place of the last entry that was looked at.
     """
 
     _log = Logger()
@@ -61,6 +62,7 @@ class Inbox:
         self._room: Deferred[None] | None = None
         self._stopped = False
         self.dropped = 0
+        self.last = session.read_up_to
 
     def start(self) -> None:
         """Begin with what an earlier session read and did not acknowledge."""
@@ -69,18 +71,25 @@ class Inbox:
     def stop(self) -> None:
         """Take nothing more; what has been read can still be acknowledged."""
         self._stopped = True
+        self._session.stop_reading()
 
     @inlineCallbacks
     def _read(self) -> Generator[Deferred[Any], Any, None]:
         after = "0"
-        while not self._stopped:
+        while self._goes_on():
             yield self._has_room()
             answer = yield self._session.read_inbox(after, _AT_A_TIME)
             entries = answer[0][1] if answer else []
+            if not self._goes_on():
+                return
             if after != ">":
                 after = entries[-1][0] if entries else ">"
-            if not self._stopped:
-                self._take(entries)
+            elif entries:
+                self.last = entries[-1][0]
+            self._take(entries)
+
+    def _goes_on(self) -> bool:
+        return not self._stopped
 
     def _has_room(self) -> Deferred[None]:
         if self._entries < MOST_ENTRIES and self._bytes < MOST_BYTES:

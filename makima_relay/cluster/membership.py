@@ -173,7 +173,7 @@ class Membership:
         self._inbox.stop()
         self._listing.cancel()
         self.key_share.end()
-        return within(self.roll_call.leave(), _FAREWELL, self._clock).addCallback(lambda _: None)
+        return within(self.roll_call.leave(self._inbox.last), _FAREWELL, self._clock).addCallback(lambda _: None)
 
     def _give_up_opening(self) -> Deferred[None]:
         opening, self._opening = self._opening, None

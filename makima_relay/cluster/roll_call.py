@@ -85,17 +85,18 @@ class RollCall:
                 timer.cancel()
         self._beat_timer = self._soon = None
 
-    def leave(self) -> Deferred[Any]:
+    def leave(self, looked_at: bytes) -> Deferred[Any]:
         """Say good-bye, and take part no more.
 
+        :param looked_at: the last entry of the inbox that was looked at; those behind it are unread again.
         :return: fires when it is said; never if there is no session, or it ends.
         """
         session, names = self._session, self._names
         self.end()
         if session is None:
             return Deferred()
-        keys = [names.relay(self._relay_id), names.session(self._relay_id)]
-        return session.call(LEAVE, keys, [self._relay_id, session.run, names.presences])
+        keys = [names.relay(self._relay_id), names.session(self._relay_id), names.inbox(self._relay_id)]
+        return session.call(LEAVE, keys, [self._relay_id, session.run, names.presences, looked_at])
 
     # ------------------------------------------------------------------------------------------ saying it oneself
 

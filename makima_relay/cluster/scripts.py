@@ -29,12 +29,17 @@ class Script:
 
 #: Have Redis know a relay's run, and its inbox. If there is no inbox, what was put into one is put there again.
 #: Keys: session, inbox, sent. Arguments: run.
+#: Answers up to which entry the inbox has been read.
 BEGIN = Script("""
 redis.call('SET', KEYS[1], ARGV[1])
 if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('DEL', KEYS[3]) end
 local made = redis.pcall('XGROUP', 'CREATE', KEYS[2], 'relay', '0', 'MKSTREAM')
 if made['err'] and not string.find(made['err'], 'BUSYGROUP') then return made end
-return 1
+for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[2])) do
+  local named = {}
+  for i = 1, #group, 2 do named[group[i]] = group[i + 1] end
+  if named['name'] == 'relay' then return named['last-delivered-id'] end
+end
 """)
 
 #: Renew a relay's presence and tell all.
@@ -52,12 +57,17 @@ redis.call('PUBLISH', ARGV[4], sighting)
 return tonumber(at)
 """)
 
-#: Take a relay's presence away and tell all, if it is still this run that is in Redis.
-#: Keys: presence, session. Arguments: relay, its run, channel.
+#: Take a relay's presence away and tell all, if it is still this run that is in Redis. What it was sent and has not
+#: looked at is unread again, so that its senders can take it back.
+#: Keys: presence, session, inbox. Arguments: relay, its run, channel, the last entry that it looked at.
 LEAVE = Script("""
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 0 end
 local now = redis.call('TIME')
 local at = now[1] .. string.format('%06d', now[2])
+for _, entry in ipairs(redis.call('XPENDING', KEYS[3], 'relay', '(' .. ARGV[4], '+', 1000)) do
+  redis.call('XACK', KEYS[3], 'relay', entry[1])
+end
+redis.call('XGROUP', 'SETID', KEYS[3], 'relay', ARGV[4])
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('PUBLISH', ARGV[3], '{"at":' .. at .. ',"left":"' .. ARGV[1] .. '"}')
 return 1

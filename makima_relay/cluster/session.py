@@ -39,6 +39,7 @@ class Session:
     :param relay_id: whose inbox is read.
     :ivar run: tells this session from earlier ones, and from another relay with the same id.
     :ivar is_open: whether it can be used.
+    :ivar read_up_to: which entry of the inbox was the last that earlier sessions read.
     :ivar on_lost: told once why it ended, unless it was closed.
     :ivar on_message: told each message, with its channel.
     """
@@ -49,6 +50,7 @@ class Session:
         self._relay_id = relay_id
         self.run = secrets.token_hex(8)
         self.is_open = False
+        self.read_up_to = b"0"
         self.on_lost: Callable[[str], object] = lambda _: None
         self.on_message: Callable[[bytes, bytes], object] = lambda _channel, _message: None
         self._commands = Connection(reactor, TIMEOUT)
@@ -84,8 +86,12 @@ class Session:
         names, relay_id = self._names, self._relay_id
         steps = [self._commands.execute_command("SCRIPT", "LOAD", script.source) for script in SCRIPTS]
         keys = (names.session(relay_id), names.inbox(relay_id), names.sent(relay_id))
-        steps.append(self._commands.execute_command("EVALSHA", BEGIN.digest, len(keys), *keys, self.run))
+        begun = self._commands.execute_command("EVALSHA", BEGIN.digest, len(keys), *keys, self.run)
+        steps.append(begun.addCallback(self._begun))
         return gatherResults(steps, consumeErrors=True)
+
+    def _begun(self, place: bytes) -> None:
+        self.read_up_to = place
 
     def _subscribe(self, channels: Iterable[str]) -> Deferred[Any]:
         # One channel each time: txredisapi expects one answer for each command.
@@ -115,6 +121,10 @@ class Session:
         inbox = self._names.inbox(self._relay_id)
         group = ("GROUP", "relay", "relay", "COUNT", most, "BLOCK", round(BLOCK * 1000))
         return self._watched(self._inbox, "XREADGROUP", *group, "STREAMS", inbox, after)
+
+    def stop_reading(self) -> None:
+        """Have Redis wait no more for something to come into the inbox."""
+        self._watched(self._commands, "CLIENT", "UNBLOCK", self._inbox.number)
 
     def ping_subscription(self) -> None:
         """See whether messages would come: on that connection nothing else shows that it is dead."""

@@ -130,6 +130,41 @@ class TakeBackTests(RedisTestCase):
             [("entry", "a", 1, b"read"), ("entry", "a", 2, b"read"), ("entry", "c", 1, b"of c")],
         )
 
+    async def test_what_a_relay_that_leaves_had_not_looked_at_is_taken_back(self) -> None:
+        """Also what was on its way to it; what it had looked at stays its."""
+        a, b = await self.joined("a", "b")
+        a.link.send("b", 1, b"looked at")
+        await until(lambda: len(entries(b)) == 1)
+        left = b.link.leave()
+        for number in range(2, 302):
+            a.link.send("b", number, b"too late")
+        await left
+        a.link.take_back("b")
+        await until(lambda: a.recorder.only("taken back"))
+        self.assertEqual(a.recorder.only("taken back"), [("taken back", "b", list(range(2, 302)))])
+        await b.link.stop()
+        again = self.member("b")
+        again.link.start()
+        await until(lambda: entries(again))
+        self.assertEqual((entries(b), entries(again)), ([(1, b"looked at")], [(1, b"looked at")]))
+
+    async def test_what_a_relay_has_read_and_not_looked_at_when_it_leaves_is_unread_again(self) -> None:
+        """Whether it has come already or not."""
+        a, b = await self.joined("a", "b")
+        a.link.send("b", 1, b"looked at")
+        await until(lambda: len(entries(b)) == 1)
+        assert b.link._inbox is not None
+        b.link._inbox._stopped = True
+        for number in (2, 3):
+            a.link.send("b", number, b"x")
+        while (await self.ask("XPENDING", self.names.inbox("b"), "relay"))[0] < 3:
+            pass
+        await b.link.leave()
+        a.link.take_back("b")
+        await until(lambda: a.recorder.only("taken back"))
+        self.assertEqual(a.recorder.only("taken back"), [("taken back", "b", [2, 3])])
+        self.assertEqual(entries(b), [(1, b"looked at")])
+
     async def test_what_was_taken_back_can_be_sent_again(self) -> None:
         """With the same number, or a later one."""
         (a,) = await self.joined("a")
