@@ -35,13 +35,23 @@ class Desk:
 
     def join(self, link: Membership, summaries: Summaries) -> None:
         """Have what the core decides carried to other relays, and shown there."""
-        key_share = link.key_share
+        key_share, relay = link.key_share, self._relay
+
+        def send(effect: cluster_effects.SendEntry) -> None:
+            # What waited for a commit while the session ended would overtake what is sent again in the next.
+            if effect.session == relay.cluster_session:
+                link.send(effect.peer, effect.number, effect.payload)
+
+        def take_back(effect: cluster_effects.TakeBack) -> None:
+            if effect.session == relay.cluster_session:
+                link.take_back(effect.peer)
+
         later = self._clock.reactor.callLater
         self._engine.learn(
             {
-                cluster_effects.SendEntry: lambda effect: link.send(effect.peer, effect.number, effect.payload),
+                cluster_effects.SendEntry: send,
                 cluster_effects.AcknowledgeEntries: lambda effect: link.acknowledge(effect.peer, effect.number),
-                cluster_effects.TakeBack: lambda effect: link.take_back(effect.peer),
+                cluster_effects.TakeBack: take_back,
                 cluster_effects.RecordHolder: lambda effect: link.record(
                     effect.task_id, effect.attempt, effect.origin, effect.holder, effect.instead_of
                 ),

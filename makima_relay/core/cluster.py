@@ -44,6 +44,7 @@ class Cluster:
         """Redis is there: all peers have fresh time to be seen, and whoever is present is sent what it may not have."""
         state = self._state
         state.peers.is_connected = True
+        state.peers.session += 1
         self._losses.peers_hearing(now)
         self._origins.hearing(now)
         for relay_id, number in acknowledged.items():
@@ -58,7 +59,7 @@ class Cluster:
         peer.free = 0
         peer.box.acknowledge()
         if peer.is_there:
-            peer.box.open()
+            peer.box.open(self._state.peers.session)
         elif peer.is_away:
             peer.asked_back = 0
             self._take_back(peer)
@@ -95,7 +96,7 @@ class Cluster:
         state.log(now, "peer_connected", "a relay is present", relayId=peer.relay, agentName=peer.agent_name)
         peer.interrupted.clear()
         peer.offered.clear()
-        peer.box.open()
+        peer.box.open(state.peers.session)
         peer.inquiry = peer.box.put(Inquiry())
 
     def left(self, peer: Peer, reason: str, now: float) -> None:
@@ -112,10 +113,11 @@ class Cluster:
 
     def _take_back(self, peer: Peer) -> None:
         """Take back what a peer has not read; what Redis may not have is put there first, so that it counts."""
+        session = self._state.peers.session
         peer.asked_back += 1
-        peer.box.open()
+        peer.box.open(session)
         peer.box.close()
-        self._state.note(TakeBack(peer.relay))
+        self._state.note(TakeBack(peer.relay, session))
 
     def _save(self, peer: Peer, now: float) -> None:
         self._state.note(SavePeer(peer.relay, peer.agent_name, self._state.wall(now)))

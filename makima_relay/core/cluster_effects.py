@@ -62,11 +62,16 @@ class SavePeer(Saved, frozen=True):
 
 
 class SendEntry(Effect, frozen=True):
-    """Put an entry into a peer's inbox."""
+    """Put an entry into a peer's inbox.
+
+    :ivar session: which session with Redis it is for, counted as :meth:`Relay.cluster_ready` is told; in another one it
+        would come before others.
+    """
 
     peer: str
     number: int
     payload: bytes
+    session: int
 
 
 class AcknowledgeEntries(Effect, frozen=True):
@@ -77,9 +82,13 @@ class AcknowledgeEntries(Effect, frozen=True):
 
 
 class TakeBack(Effect, frozen=True):
-    """Take this relay's entries that a peer has not read out of its inbox, and tell :meth:`Relay.taken_back`."""
+    """Take this relay's entries that a peer has not read out of its inbox, and tell :meth:`Relay.taken_back`.
+
+    :ivar session: as in :class:`SendEntry`.
+    """
 
     peer: str
+    session: int
 
 
 class RecordHolder(Effect, frozen=True):

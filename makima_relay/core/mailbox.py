@@ -51,6 +51,7 @@ class Mailbox:
         self._bytes_sent = 0
         self.size = sum(len(payload) for _, payload in stored.entries)
         self._is_open = False
+        self._session = 0
         self._reported: list[bytes] = []
         self._about: tuple[str, int, str] = ("", 0, "")
         self._reported_size = 0
@@ -94,9 +95,13 @@ class Mailbox:
         """The number of the latest entry; 0 before the first."""
         return self._next_number - 1
 
-    def open(self) -> None:
-        """Send all that the peer may not have, from the first on."""
+    def open(self, session: int) -> None:
+        """Send all that the peer may not have, from the first on.
+
+        :param session: the session with Redis.
+        """
         self._is_open = True
+        self._session = session
         self._unsent.extendleft(reversed(self._sent))
         self._sent.clear()
         self._bytes_sent = 0
@@ -112,7 +117,7 @@ class Mailbox:
             before = self._sent[-1][0] if self._sent else 0
             self._sent.append((number, payload))
             self._bytes_sent += len(payload)
-            self._note(SendEntry(self._peer, number, before.to_bytes(_NUMBER, "big") + payload))
+            self._note(SendEntry(self._peer, number, before.to_bytes(_NUMBER, "big") + payload, self._session))
 
     def acknowledged(self, up_to: int) -> None:
         """The peer has acted on every entry up to and with a number."""

@@ -100,12 +100,14 @@ class Peers:
     :param stored: what an earlier run left.
     :param note: has something done.
     :ivar is_connected: whether Redis is there.
+    :ivar session: how often it has come.
     :ivar held: the connections of daemons that are not read because too much waits for peers.
     """
 
     def __init__(self, relay_id: str | None, stored: Iterable[StoredPeer], note: Callable[[Effect], None]) -> None:
         self.relay_id = relay_id
         self.is_connected = False
+        self.session = 0
         self.held: set[int] = set()
         self._note = note
         self._peers = {each.relay_id: Peer(each, note, 0.0) for each in stored}

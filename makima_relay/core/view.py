@@ -120,6 +120,11 @@ class View:
         return None if peer is None else peer.agent_name
 
     @property
+    def cluster_session(self) -> int:
+        """How often Redis has come: what is decided for an earlier session is not for this one."""
+        return self._state.peers.session
+
+    @property
     def foreign_tasks(self) -> int:
         """How many tasks of peers daemons of this relay have."""
         return len(self._state.ledger.foreign)

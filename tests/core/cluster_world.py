@@ -1,0 +1,467 @@
+"""Three relays of a cluster, each with a server of its own, and daemons that go from one to the other.
+
+Daemons are honest here: they list what they have when they come, report on nothing else, and stop what they are told to
+stop. What is checked is written from ``cluster.md``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from makima_relay.core.cluster_effects import (
+    AcknowledgeEntries,
+    AnnouncePresence,
+    ForgetTasks,
+    RecordHolder,
+    RecordMore,
+    SendEntry,
+    TakeBack,
+)
+from makima_relay.core.effects import (
+    CloseDaemon,
+    Effect,
+    LoadReports,
+    RecallTasks,
+    SaveTask,
+    SendMore,
+    SendReports,
+    SendToDaemon,
+    SendUpstream,
+)
+from makima_relay.core.from_daemons import read_report
+from makima_relay.core.from_server import read_command
+from makima_relay.core.peers import Presence
+from makima_relay.core.policy import Policy
+from makima_relay.core.relay import Relay
+from makima_relay.core.tasks import Task, TaskStatus
+from tests.core.builders import AT, NOW, hello, wire
+from tests.core.bus import Bus
+from tests.core.model import ModelQueue, ModelStore
+
+RELAYS = ("r1", "r2", "r3")
+MACHINES = ("m1", "m2", "m3")
+#: So many things are never done before all is quiet.
+MOST_STEPS = 2_000
+_ENDS = ("taskComplete",)
+
+
+class Member:
+    """One relay, its database, and its server.
+
+    :ivar is_up: whether the process runs.
+    :ivar received: what its server has got, each once, in order.
+    :ivar accepted: how often each task was taken from its server.
+    :ivar adopted: how often each was taken up because a daemon had it.
+    """
+
+    def __init__(self, world: ClusterWorld, relay_id: str, policy: Policy) -> None:
+        self._world = world
+        self.relay_id = relay_id
+        self._policy = policy
+        self.received: dict[bytes, None] = {}
+        self.accepted: Counter[str] = Counter()
+        self.adopted: Counter[str] = Counter()
+        self._to_be_proved = 0
+        self._begin(ModelStore())
+
+    def _begin(self, store: ModelStore) -> None:
+        self.is_up = True
+        self.queue = ModelQueue(store, self._perform, self._reports_stored)
+        self._questions: deque[Callable[[], None]] = deque()
+        self.relay = Relay(self._policy, store.snapshot())
+        self._tell("started", self._world.now, self._world.wall)
+        self._upstream = self._world.number()
+        self._tell("upstream_ready", self._upstream, self._world.now)
+
+    def crash(self, *, lands: bool, performed: int) -> None:
+        """End in the middle of everything."""
+        self.queue.crash(lands=lands, performed=performed)
+        self._world.bus.close(self.relay_id)
+        self.is_up = False
+
+    def start(self) -> None:
+        """Begin anew on what the store has."""
+        self._begin(self.queue.store)
+        self._world.bus.open(self)
+
+    def lose_redis(self) -> None:
+        """Have its session end."""
+        if self.relay_id in self._world.bus.sessions:
+            self._world.bus.close(self.relay_id)
+            self._tell("cluster_lost", self._world.now, "gone")
+
+    def presence(self) -> Presence:
+        """See :meth:`tests.core.bus.Hearing.presence`."""
+        return self.relay.presence(self._world.now, "1", upstream_connected=True)
+
+    # ---------------------------------------------------------------------------------------------------- inputs
+
+    def hear(self, what: str, *args: Any) -> None:
+        """See :meth:`tests.core.bus.Hearing.hear`."""
+        if what == "answered":
+            answer, found = args
+            answer(found)
+        elif what == "directory_listed":
+            self._tell(what, *args)
+        elif what == "cluster_ready":
+            self._tell(what, self._world.now, *args)
+        else:
+            self._tell(what, *args, self._world.now)
+
+    def _tell(self, what: str, *args: Any) -> None:
+        self.told(getattr(self.relay, what)(*args))
+
+    def told(self, decided: list[Effect]) -> None:
+        """Note what the relay decided, and have it done."""
+        for effect in decided:
+            if isinstance(effect, SaveTask) and effect.message is not None:
+                self.accepted[effect.task.task_id] += 1
+            elif isinstance(effect, SaveTask) and effect.before is None:
+                self.adopted[effect.task.task_id] += 1
+                assert self._world.incidents, f"{effect.task} was somebody's"
+        self.queue.put(decided)
+
+    def command(self, payload: bytes) -> None:
+        """Have its server send something."""
+        self._tell("command_received", read_command(payload), self._world.now)
+
+    def go_on(self) -> bool:
+        """Do the next thing that takes time; false when there is none."""
+        if self.queue.committing:
+            self.queue.committed()
+        elif self._questions:
+            self._questions.popleft()()
+        elif self._to_be_proved:
+            number, self._to_be_proved = self._to_be_proved, 0
+            self._tell("acknowledged", number)
+        else:
+            return False
+        return True
+
+    # ------------------------------------------------------------------------------------------------ performing
+
+    def _reports_stored(self, up_to: int) -> None:
+        self._tell("reports_stored", up_to)
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case SendToDaemon(connection, payload):
+                self._world.to_daemon(self, connection, payload)
+            case CloseDaemon(connection):
+                self._world.closed(self, connection)
+            case SendReports(connection, payloads, number) if connection == self._upstream:
+                for payload in payloads:
+                    self._served(payload, number)
+            case SendUpstream(connection, payload, int(number)) if connection == self._upstream:
+                self._served(payload, number)
+            case RecallTasks(task_ids):
+                self._questions.append(lambda: self._recall(task_ids))
+            case LoadReports(connection, after, up_to):
+                self._questions.append(lambda: self._load(connection, after, up_to))
+            case SendMore(connection):
+                self._questions.append(lambda: self._tell("more_wanted", connection))
+            case RecordMore():
+                self._questions.append(lambda: self._tell("record_wanted"))
+            case _:
+                self._perform_for_peers(effect)
+
+    def _perform_for_peers(self, effect: Effect) -> None:
+        bus, relay_id = self._world.bus, self.relay_id
+        match effect:
+            case SendEntry(peer, number, payload, session) if session == self.relay.cluster_session:
+                bus.ask(relay_id, "send", peer, number, payload)
+            case AcknowledgeEntries(peer, number):
+                assert self.queue.store.received[peer] >= number, "acknowledged before it was stored"
+                bus.ask(relay_id, "acknowledge", peer, number)
+            case TakeBack(peer, session) if session == self.relay.cluster_session:
+                bus.ask(relay_id, "take_back", peer)
+            case RecordHolder(task_id, attempt, origin, holder, instead_of):
+                bus.ask(relay_id, "record", task_id, attempt, origin, holder, instead_of)
+            case ForgetTasks(task_ids):
+                bus.ask(relay_id, "forget", task_ids)
+            case AnnouncePresence():
+                bus.ask(relay_id, "announce")
+
+    def _recall(self, task_ids: tuple[str, ...]) -> None:
+        if self.relay_id in self._world.bus.sessions:
+            self._world.bus.ask(self.relay_id, "claim", task_ids, lambda found: self._recalled(task_ids, found))
+            self._claiming = task_ids
+        else:
+            self._recalled(task_ids, {})
+
+    def _recalled(self, task_ids: tuple[str, ...], entries: dict[str, Any]) -> None:
+        found = self.queue.store.recall(task_ids)
+        self._claiming = ()
+        self._tell("tasks_recalled", task_ids, found, self._world.now, entries)
+
+    _claiming: tuple[str, ...] = ()
+
+    def redis_lost(self) -> None:
+        """An answer that is waited for will not come."""
+        if self._claiming:
+            self._recalled(self._claiming, {})
+
+    def _load(self, connection: int, after: int, up_to: int) -> None:
+        page = self.queue.store.page(after, up_to)
+        self._tell("reports_loaded", connection, page, page[-1][0] if len(page) == 2 else up_to)
+
+    def _served(self, payload: bytes, number: int) -> None:
+        self._to_be_proved = number
+        if payload not in self.received:
+            self.received[payload] = None
+            self._world.first_received(self, payload)
+
+    # --------------------------------------------------------------------------------------------------- looking
+
+    def own(self) -> dict[str, Task]:
+        """The unfinished tasks that are this relay's own."""
+        ledger = self.relay._state.ledger
+        return {task_id: task for task_id in ledger.all_unfinished() if (task := ledger.get(task_id)) is not None}
+
+    def foreign(self) -> dict[str, Task]:
+        """The unfinished tasks of peers."""
+        return dict(self.relay._state.ledger.foreign._unfinished)
+
+
+@attrs.define
+class HonestDaemon:
+    """A machine.
+
+    :ivar tasks: what it is at.
+    """
+
+    machine: str
+    member: Member | None = None
+    connection: int = 0
+    tasks: dict[str, None] = attrs.Factory(dict)
+
+
+class ClusterWorld:
+    """All of it.
+
+    :ivar slow: whether everything takes its time; else it is done at once.
+    :ivar incidents: what happened that ``cluster.md`` says may cost more than one run or one end.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.now = NOW
+        self.slow = False
+        self.incidents = 0
+        self._count = 0
+        self._last_of: dict[tuple[str, str, str], int] = {}
+        self.ends: Counter[str] = Counter()
+        self.interrupted: deque[tuple[HonestDaemon, str]] = deque()
+        self.bus = Bus()
+        self.daemons = {machine: HonestDaemon(machine) for machine in MACHINES}
+        self.members = {
+            each: Member(self, each, Policy(relay_id=each, agent_name=f"name-{each}", **settings)) for each in RELAYS
+        }
+        for member in self.members.values():
+            self.bus.open(member)
+        self.rest()
+
+    @property
+    def wall(self) -> float:
+        """The time that it is, in seconds since the epoch."""
+        return AT + self.now - NOW
+
+    def number(self) -> int:
+        """A number that nothing has yet."""
+        self._count += 1
+        return self._count
+
+    def up(self) -> list[Member]:
+        """The relays that run."""
+        return [each for each in self.members.values() if each.is_up]
+
+    # ------------------------------------------------------------------------------------------------------- time
+
+    def step(self) -> bool:
+        """Do one thing that takes time for each; false when there is none."""
+        did = [each.go_on() | self.bus.go_on(each.relay_id) for each in self.up()]
+        return any(did)
+
+    def settle(self) -> None:
+        """Do all that takes time, unless everything is slow."""
+        steps = 0
+        while not self.slow and self.step():
+            steps += 1
+            assert steps < MOST_STEPS, "it never comes to rest"
+
+    def rest(self) -> None:
+        """Do all that takes time."""
+        for member in self.up():
+            member.queue.commit()
+        steps = 0
+        while self.step():
+            steps += 1
+            assert steps < MOST_STEPS, "it never comes to rest"
+            for member in self.up():
+                member.queue.commit()
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass: presences are renewed every five seconds, and no session or commit takes so long."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now = min(end, self.now + 5)
+            for member in self.up():
+                member.told(member.relay.time_passed(self.now, self.wall))
+                self.bus.ask(member.relay_id, "announce")
+            self.rest()
+
+    # -------------------------------------------------------------------------------------------------- accidents
+
+    def lose_redis(self, member: Member) -> None:
+        """End a relay's session."""
+        if member.relay_id in self.bus.sessions:
+            member.lose_redis()
+            member.redis_lost()
+
+    def empty_redis(self) -> None:
+        """FLUSHALL; everybody notices."""
+        up = [each for each in self.up() if each.relay_id in self.bus.sessions]
+        for member in up:
+            self.lose_redis(member)
+        self.bus.clear()
+        for member in up:
+            self.bus.open(member)
+
+    def crash(self, member: Member, *, lands: bool, performed: int) -> None:
+        """Have the power of one fail; its daemons notice."""
+        member.crash(lands=lands, performed=performed)
+        for daemon in self.daemons.values():
+            if daemon.member is member:
+                daemon.member = None
+
+    # --------------------------------------------------------------------------------------------------- daemons
+
+    def join(self, daemon: HonestDaemon, member: Member, capacity: int) -> None:
+        """Connect a daemon to a relay, and from another away; it lists what it has."""
+        self.leave(daemon)
+        daemon.member, daemon.connection = member, self.number()
+        decided = member.relay.daemon_joined(daemon.connection, hello(daemon.machine, capacity), "a", self.now)
+        listed = sorted(daemon.tasks)
+        member.told(decided)
+        self.say(daemon, wire("heartbeat", activeTasks=listed))
+
+    def leave(self, daemon: HonestDaemon) -> None:
+        """End a daemon's connection."""
+        member, daemon.member = daemon.member, None
+        if member is not None:
+            member.told(member.relay.daemon_lost(daemon.connection, "gone", self.now))
+
+    def say(self, daemon: HonestDaemon, payload: bytes) -> None:
+        """Have a daemon send something."""
+        if daemon.member is not None:
+            member = daemon.member
+            member.told(member.relay.reports_received(daemon.connection, [read_report(payload)], self.now))
+
+    def report(self, daemon: HonestDaemon, task_id: str, kind: str, **members: Any) -> None:
+        """Have a daemon report on a task of its own."""
+        if kind in _ENDS:
+            daemon.tasks.pop(task_id, None)
+        by = f"{daemon.machine} on {daemon.connection}"
+        self.say(daemon, wire(kind, taskId=task_id, by=by, n=self.number(), **members))
+
+    def to_daemon(self, member: Member, connection: int, payload: bytes) -> None:
+        """A daemon gets a message."""
+        daemon = next((each for each in self.daemons.values() if each.connection == connection), None)
+        if daemon is None or daemon.member is not member:
+            return
+        message = json.loads(payload)
+        task_id = message.get("taskId")
+        if message["type"] == "spawnTask":
+            daemon.tasks[task_id] = None
+            self._look_at_runs(task_id)
+        elif message["type"] in ("interruptTask", "cancelTask") and task_id in daemon.tasks:
+            self.interrupted.append((daemon, task_id))
+
+    def obey(self) -> None:
+        """Have daemons stop what they were told to stop."""
+        while self.interrupted:
+            daemon, task_id = self.interrupted.popleft()
+            if task_id in daemon.tasks:
+                if daemon.member is None:
+                    daemon.tasks.pop(task_id)
+                else:
+                    self.report(daemon, task_id, "taskComplete", success=False, error="interrupted")
+
+    def closed(self, member: Member, connection: int) -> None:
+        """A relay closes a daemon's connection."""
+        for daemon in self.daemons.values():
+            if daemon.member is member and daemon.connection == connection:
+                daemon.member = None
+
+    # --------------------------------------------------------------------------------------------------- looking
+
+    def _look_at_runs(self, task_id: str) -> None:
+        at_it = [each.machine for each in self.daemons.values() if task_id in each.tasks]
+        assert len(at_it) == 1 or self.incidents, f"{task_id} runs on {at_it}"
+
+    def first_received(self, member: Member, payload: bytes) -> None:
+        """A server gets a report that it has not had."""
+        message = json.loads(payload)
+        if message["type"] in _ENDS:
+            self.ends[message["taskId"]] += 1
+        if "by" in message:
+            about = member.relay_id, message["by"], message["taskId"]
+            assert message["n"] > self._last_of.get(about, 0), "reports on a task out of order"
+            self._last_of[about] = message["n"]
+
+    def look_around(self) -> None:
+        """Check what must hold after everything that happens."""
+        for member in self.up():
+            self._look_at(member)
+
+    def _look_at(self, member: Member) -> None:
+        relay, own, foreign = member.relay, member.own(), member.foreign()
+        at_work = {task_id: task for task_id, task in own.items() if task.at_work}
+        assert sorted(relay.active_tasks()) == sorted(at_work)
+        assert relay.pending_tasks == len(own) - len(at_work)
+        assert relay.foreign_tasks == len(foreign)
+        assert not own.keys() & foreign.keys(), "own and a peer's"
+        at_home = [each for each in (*at_work.values(), *foreign.values()) if each.relay is None]
+        for daemon in relay.daemons():
+            assert daemon.tasks == {each.task_id for each in at_home if each.daemon_id == daemon.daemon_id}
+        for peer in relay._state.peers:
+            assert peer.tasks == {each.task_id for each in at_work.values() if each.relay == peer.relay}
+        for task in (*own.values(), *foreign.values()):
+            waits = task.relay is None and task.at_work and task.status is not TaskStatus.ORPHANED
+            holder = relay.daemon(str(task.daemon_id))
+            assert not waits or holder is not None, f"{task} is nowhere"
+        self._look_at_store(member)
+
+    def _look_at_store(self, member: Member) -> None:
+        """Another relay would take up from the store what this one has in memory."""
+        store = member.queue.would_be()
+        stored = {each.task_id: each for each in store.tasks.values() if not each.finished}
+        assert {each: (task.relay, task.attempts, task.at_work) for each, task in stored.items()} == {
+            each: (task.relay, task.attempts, task.at_work) for each, task in member.own().items()
+        }
+        assert {each.task_id for each in store.foreign.values()} == set(member.foreign())
+        for peer in member.relay._state.peers:
+            kept = sorted(number for each, number in store.peer_entries if each == peer.relay)
+            assert kept == [number for number, _ in peer.box], "entries"
+
+    def look_at_end(self) -> None:
+        """Check, when all are present and quiet and every daemon has done its work, that nothing is left over."""
+        for member in self.members.values():
+            assert not member.own(), f"{member.relay_id} has {member.own()}"
+            assert not member.foreign(), f"{member.relay_id} has {member.foreign()}"
+            taken = member.accepted + member.adopted
+            assert taken == +member.queue.store.ends, (member.relay_id, taken, member.queue.store.ends)
+            assert not member.queue.store.peer_entries, "an entry is left over"
+        assert not self.bus.directory, self.bus.directory
+        assert not any(self.bus.inboxes.values()), "an inbox is not empty"
+        for daemon in self.daemons.values():
+            assert not daemon.tasks, f"{daemon.machine} runs {daemon.tasks}, which nobody knows"
+        accepted = sum((member.accepted for member in self.members.values()), Counter())
+        for task_id, number in accepted.items():
+            least = 1 if self.incidents else number
+            assert self.ends[task_id] >= least, f"no server knows how {task_id} ended"
+            assert self.ends[task_id] == number or self.incidents, f"{task_id} ended {self.ends[task_id]} times"
