@@ -125,6 +125,7 @@ class Cluster:
     def expire(self, now: float) -> None:
         """Find out who is away, and whose server is not to be waited for any more."""
         state = self._state
+        state.directory.expire(state.ledger.unfinished, now)
         if not state.peers.is_connected:
             return
         for peer in state.peers:

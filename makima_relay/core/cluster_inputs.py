@@ -135,8 +135,13 @@ class ClusterInputs(UpstreamInputs):
     @told
     def directory_listed(self, task_ids: Sequence[str]) -> None:
         """The directory names this relay as the origin of tasks: those that it does not have are left over."""
-        unfinished, asked = self._state.ledger.unfinished, self._look_ups.lanes.is_asked
-        self._state.directory.forget(each for each in task_ids if unfinished(each) is None and not asked(each))
+        directory, unfinished, asked = (
+            self._state.directory,
+            self._state.ledger.unfinished,
+            self._look_ups.lanes.is_asked,
+        )
+        left = [each for each in task_ids if unfinished(each) is None and not asked(each)]
+        directory.forget(each for each in left if not directory.has_just_ended(each))
 
     @told
     def record_wanted(self) -> None:

@@ -1,10 +1,12 @@
 """The directory of the cluster: whose each task is, and where it is (``cluster.md``, *Links*).
 
-A task's entry is written by its origin alone. Without a cluster there is no directory, and nothing is written.
+A task's entry is written by its origin alone, and stays for a while when the task has ended. Without a cluster there is
+no directory, and nothing is written.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -17,6 +19,11 @@ from makima_relay.core.tasks import Task
 
 #: Entries that are written again in one go.
 _AT_A_TIME: Final = 2_000
+#: Seconds for which the entry of a task that has ended tells whose it was: a report on it may come late, and by a relay
+#: that knows nothing of it.
+ENDED_FOR: Final = 60.0
+#: Stands for the holder in such an entry.
+_NOBODY: Final = "ended"
 
 
 class DirectoryEntry(msgspec.Struct, frozen=True, gc=False):
@@ -31,6 +38,11 @@ class DirectoryEntry(msgspec.Struct, frozen=True, gc=False):
     holder: str
     attempt: int = 0
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the task has ended: it is only written whose it was."""
+        return self.holder == _NOBODY
+
 
 class Directory:
     """What this relay writes there, and what it has just read.
@@ -44,6 +56,8 @@ class Directory:
         self._note = note
         self._read: Mapping[str, DirectoryEntry] = {}
         self._to_record: deque[str] = deque()
+        #: When the entries of those are to go that have ended, the first first.
+        self._ended: dict[str, float] = {}
 
     def reading(self, entries: Mapping[str, DirectoryEntry]) -> None:
         """Know, until :meth:`has_read`, what was just read of tasks that were not in mind."""
@@ -72,6 +86,27 @@ class Directory:
         if self._relay_id is not None:
             holder = task.relay or self._relay_id
             self._note(RecordHolder(task.task_id, task.attempts, self._relay_id, holder, instead_of))
+
+    def ended(self, task: Task, now: float) -> None:
+        """Write that a task of this relay's has ended; after a while its entry goes."""
+        if self._relay_id is not None:
+            self._note(RecordHolder(task.task_id, task.attempts, self._relay_id, _NOBODY))
+            self._ended.pop(task.task_id, None)
+            self._ended[task.task_id] = now + ENDED_FOR
+
+    def has_just_ended(self, task_id: str) -> bool:
+        """Whether the entry of a task that has ended is to stay for a while."""
+        return task_id in self._ended
+
+    def expire(self, find: Callable[[str], Task | None], now: float) -> None:
+        """Drop the entries of tasks that ended a while ago.
+
+        :param find: finds an unfinished task of this relay's: one that has begun anew keeps its entry.
+        """
+        over = list(itertools.takewhile(lambda task_id: self._ended[task_id] <= now, self._ended))
+        for task_id in over:
+            del self._ended[task_id]
+        self.forget(task_id for task_id in over if find(task_id) is None)
 
     def forget(self, task_ids: Iterable[str]) -> None:
         """Drop the entries of tasks which are no unfinished ones of this relay's."""

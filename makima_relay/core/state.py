@@ -233,7 +233,7 @@ class State:
         assert status in FINISHED
         if task.origin is None:
             self.tally.finished[status] += 1
-            self.directory.forget((task.task_id,))
+            self.directory.ended(task, now)
         self.save(task.ended(status, self.wall(now), error), now)
         self.waiting.drop_message(task.task_id)
         self.drop_commands(task)

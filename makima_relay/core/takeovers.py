@@ -28,7 +28,7 @@ class Takeovers:
         if held is not None:
             return held.origin
         entry = self._state.directory.others(task_id)
-        return None if entry is None else entry.origin
+        return None if entry is None or entry.has_ended else entry.origin
 
     def refuses(self, task_id: str) -> bool:
         """Whether it is the task of a peer that is present."""
@@ -40,6 +40,9 @@ class Takeovers:
         state = self._state
         origin = self._origin(task.task_id)
         if origin is None:
+            entry = state.directory.others(task.task_id)
+            if entry is not None:
+                state.directory.record(task, instead_of=entry.origin)
             return
         held = state.ledger.foreign.unfinished(task.task_id)
         former = state.peers.known(origin, now)

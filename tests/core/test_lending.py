@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from makima_relay.core.cluster_effects import ForgetTasks, KeepEntry, RecordHolder, SaveReceived, SendEntry, TakeBack
+from makima_relay.core.directory import ENDED_FOR
 from makima_relay.core.effects import SaveTask
 from makima_relay.core.entries import Ended, Holding, Inquiry, Interrupt, Offer, Relayed, Reported, Returned
 from makima_relay.core.policy import LossPolicy, Policy
@@ -118,7 +119,8 @@ class ReportTests(PeerTestCase):
         self.assertEqual(for_server(decided), [OUTPUT, DONE])
         self.assertEqual(ended(decided), [DONE])
         self.assertEqual(self.known().status, TaskStatus.COMPLETED)
-        self.assertEqual(of_kind(decided, ForgetTasks), [ForgetTasks(("t1",))])
+        self.assertEqual(of_kind(decided, RecordHolder), [RecordHolder("t1", 1, ME, "ended")])
+        self.assertEqual(of_kind(self.pass_time(ENDED_FOR, P), ForgetTasks), [ForgetTasks(("t1",))])
         self.assertEqual(of_kind(decided, SaveReceived), [SaveReceived(P, 3)])
 
     def test_output_is_kept_where_the_task_is_from(self) -> None:
