@@ -7,6 +7,7 @@ import click
 from makima_relay import __version__
 from makima_relay.cli.backup import backup
 from makima_relay.cli.check import check
+from makima_relay.cli.cluster import cluster
 from makima_relay.cli.daemons import daemons, drain, resume
 from makima_relay.cli.demo import demo
 from makima_relay.cli.errors import MEANINGS
@@ -48,6 +49,7 @@ for command in (
     tasks,
     task,
     daemons,
+    cluster,
     logs,
     reconnect,
     cancel,

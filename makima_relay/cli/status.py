@@ -64,11 +64,19 @@ def status_facts(answer: Any, now: datetime | None = None) -> list[tuple[str, st
         ("heartbeat", ago(answer["lastHeartbeat"], now)),
         ("daemons", f"{answer['connectedDaemons']} connected"),
         ("tasks", _tasks_line(answer)),
+        *_cluster(answer),
         (
             "outbox",
             f"{outbox['outbox']} reports, {size(held['memory'])} in memory, {size(held['disk'])} in the database{full}",
         ),
     ]
+
+
+def _cluster(answer: Any) -> list[tuple[str, str]]:
+    """The cluster that it is in, if it is in one; earlier relays know of none."""
+    if not answer.get("cluster"):
+        return []
+    return [("cluster", f"{shown(answer['cluster'])}, {answer['foreignTasks']} tasks of other relays here")]
 
 
 def _tasks_line(answer: Any) -> str:
