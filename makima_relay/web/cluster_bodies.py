@@ -23,7 +23,7 @@ class ClusterCounts(Body, frozen=True):
     foreign_tasks: Count
 
 
-class ClusterRelay(ClusterCounts, frozen=True):
+class ClusterRelay(Body, frozen=True):
     """A relay of the cluster, as it was when it was last seen."""
 
     relay_id: str
@@ -32,6 +32,12 @@ class ClusterRelay(ClusterCounts, frozen=True):
     present: bool
     last_seen: Moment
     upstream_connected: bool
+    connected_daemons: Count
+    free_slots: Count
+    busy_slots: Count
+    active_tasks: Count
+    pending_tasks: Count
+    foreign_tasks: Count
     oldest_pending_seconds: float
 
 

@@ -106,13 +106,13 @@ EXAMPLES: Final[dict[type[bodies.Body], dict[str, Any]]] = {
         "asOf": "2024-12-15T10:30:00.118Z",
         "relays": [
             {
-                **_COUNTS,
                 "relayId": _RELAY_ID,
                 "agentName": "edge-berlin",
                 "version": "0.1.0",
                 "present": True,
                 "lastSeen": "2024-12-15T10:30:01.902Z",
                 "upstreamConnected": True,
+                **_COUNTS,
                 "oldestPendingSeconds": 0.0,
             }
         ],

@@ -8,7 +8,7 @@ from tests.browser.case import BrowserTestCase, answer
 from tests.processes.harness import PATIENCE, say
 
 #: Every visible text whose contrast with what is behind it is below 4.5 (3 for large ones), as WCAG 2.2 reckons it.
-_POOR_CONTRAST = """() => {
+POOR_CONTRAST = """() => {
   const parts = (color) => color.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map((part) => part / 255)
     .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
@@ -72,7 +72,7 @@ class LookTests(BrowserTestCase):
             for address, sign in self.each_view(page):
                 page.evaluate("(address) => { location.hash = address }", address)
                 expect(page.locator(sign).first).to_be_visible()
-                self.assertEqual(page.evaluate(_POOR_CONTRAST), [], (scheme, address))
+                self.assertEqual(page.evaluate(POOR_CONTRAST), [], (scheme, address))
 
     def test_a_keyboard_is_enough(self) -> None:
         """Past the header, through a view, into a dialog and out again."""

@@ -2,6 +2,7 @@
 
 import { byId, h, setText, show, soon } from "/static/dom.js";
 import { ask, Live, Problem, Resource, Unreachable } from "/static/relay.js";
+import { Cluster } from "/static/cluster.js";
 import { Fleet } from "/static/fleet.js";
 import { Keys } from "/static/keys.js";
 import { Log } from "/static/log.js";
@@ -18,6 +19,8 @@ const resources = {
   logs: new Resource(() => `/logs?limit=${view === "log" ? 200 : 20}`, { pace: 1000 }),
   task: new Resource("", { pace: 250, poll: 1500, slow: 15_000 }),
   keys: new Resource("/keys", { poll: 5000, slow: 5000 }),
+  cluster: new Resource("/cluster", { poll: 2000, slow: 2000 }),
+  clusterTasks: new Resource("/cluster/tasks", { poll: 2000, slow: 2000 }),
 };
 // These are open to everyone, and asked for before somebody has signed in.
 resources.status.isOpen = resources.health.isOpen = true;
@@ -29,6 +32,7 @@ const NEEDS = {
   task: ["task"],
   log: ["logs"],
   keys: ["keys"],
+  cluster: [],
 };
 
 let view = "loading";
@@ -38,7 +42,8 @@ const live = new Live(Object.values(resources));
 const changed = () => soon(render);
 const overview = new Overview(resources);
 const fleet = new Fleet(resources.daemons, changed);
-const tasks = new Tasks(resources.tasks, goToTasks);
+const tasks = new Tasks(resources.tasks, (wanted, isStep) => go("", wanted, isStep));
+const cluster = new Cluster(resources, (wanted, isStep) => go("cluster", wanted, isStep));
 const task = new TaskPage(resources.task, live, changed);
 const log = new Log(resources.logs, changed);
 const keys = new Keys(resources.keys);
@@ -46,9 +51,9 @@ const notices = new Notices(resources, live);
 
 // ------------------------------------------------------------------------------------------------------- where we are
 
-function goToTasks(wanted, isStep) {
+function go(name, wanted, isStep) {
   const given = Object.entries(wanted).filter(([, value]) => value);
-  const hash = given.length ? `#/?${new URLSearchParams(given)}` : "#/";
+  const hash = given.length ? `#/${name}?${new URLSearchParams(given)}` : `#/${name}`;
   if (hash === location.hash) return;
   history[isStep ? "pushState" : "replaceState"](null, "", hash);
   route();
@@ -58,7 +63,7 @@ function parse(hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?", 2);
   const [name, id] = path.split("/", 2);
   if (name === "tasks" && id) return { name: "task", id: decoded(id) };
-  return { name: ["log", "keys"].includes(name) ? name : "overview", query: new URLSearchParams(query) };
+  return { name: ["log", "keys", "cluster"].includes(name) ? name : "overview", query: new URLSearchParams(query) };
 }
 
 function decoded(text) {
@@ -77,6 +82,7 @@ function route() {
     tasks.route(query);
     byId("task-back").setAttribute("href", location.hash || "#/");
   }
+  if (name === "cluster") cluster.route(query);
   if (name !== view) enter(name);
   task.route(name === "task" ? id : null);
   for (const link of byId("views").children) {
@@ -89,7 +95,7 @@ function route() {
   changed();
 }
 
-const HEADINGS = { "sign-in": "token", refused: "refused-title", overview: "overview-title", task: "task-title", log: "log-title", keys: "keys-title" };
+const HEADINGS = { "sign-in": "token", refused: "refused-title", overview: "overview-title", task: "task-title", log: "log-title", keys: "keys-title", cluster: "cluster-title" };
 let isFirst = true;
 
 /** Shows a view, and has screen readers begin at its heading. */
@@ -113,7 +119,7 @@ function enter(name) {
 
 function setTitle() {
   const agent = resources.status.data?.agentName ?? "makima-relay";
-  const words = { log: "Log", keys: "Keys", task: byId("task-title").textContent, "sign-in": "Sign in" }[view];
+  const words = { log: "Log", keys: "Keys", cluster: "Cluster", task: byId("task-title").textContent, "sign-in": "Sign in" }[view];
   document.title = words ? `${words} – ${agent}` : `${agent} – makima-relay`;
 }
 
@@ -142,7 +148,7 @@ function come() {
 function leave(name) {
   live.stop();
   task.route(null);
-  for (const each of ["daemons", "tasks", "logs", "task", "keys"]) resources[each].reset();
+  for (const each of ["daemons", "tasks", "logs", "task", "keys", "cluster", "clusterTasks"]) resources[each].reset();
   document.querySelector("dialog")?.close();
   enter(name);
 }
@@ -205,6 +211,8 @@ function render() {
     show(byId("upstream-badge"), status.upstream.state, () => [h("span", { class: "hidden-text" }, "Makima server: "), upstreamBadge(status)]);
     setTitle();
   }
+  byId("to-cluster").hidden = !status?.cluster;
+  cluster.want(view === "cluster");
   notices.render();
   if (view === "overview") {
     overview.render();
@@ -218,6 +226,7 @@ function render() {
   }
   if (view === "log") log.render();
   if (view === "keys") keys.render();
+  if (view === "cluster") cluster.render();
 }
 
 /** What changes by itself: countdowns, and how long ago things were. */

@@ -126,7 +126,7 @@ function seen({ address, lastSeen }) {
 const isMeant = (daemon, text) =>
   [daemon.hostname, daemon.address, daemon.machineId, daemon.daemonId].some((each) => each?.toLowerCase().includes(text));
 
-function slotBar(bar, { activeTasks, maxConcurrentTasks }) {
+export function slotBar(bar, { activeTasks, maxConcurrentTasks }) {
   show(bar, `${activeTasks} ${maxConcurrentTasks}`, () => {
     bar.classList.toggle("full", activeTasks >= maxConcurrentTasks);
     if (maxConcurrentTasks <= MOST_SEGMENTS)

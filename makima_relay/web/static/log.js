@@ -68,9 +68,9 @@ export class Log {
   }
 }
 
-/** Which daemon or key it is about; where nobody knows that, from where it came. */
-function whose({ hostname, key, address }) {
-  const who = hostname ?? key ?? hostOf(address);
+/** Which daemon, relay or key it is about; where nobody knows that, from where it came. */
+function whose({ hostname, agentName, key, address }) {
+  const who = hostname ?? agentName ?? key ?? hostOf(address);
   return who ? [h("span", { class: "name" }, who), " · "] : [];
 }
 

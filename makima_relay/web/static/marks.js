@@ -36,6 +36,9 @@ const MARKS = {
   live: ["disc", "ok"],
   polling: ["ring", "idle"],
   lost: ["cross", "bad"],
+  present: ["disc", "ok"],
+  away: ["cross", "bad"],
+  unknown: ["ring", "idle"],
 };
 
 export const STATUSES = ["pending", "dispatched", "running", "orphaned", "completed", "failed", "cancelled"];
@@ -55,6 +58,10 @@ export function badge(status, word = status.replaceAll("_", " ")) {
 const TONES = {
   upstream_connected: "ok",
   daemon_connected: "ok",
+  redis_connected: "ok",
+  redis_disconnected: "bad",
+  peer_connected: "ok",
+  peer_disconnected: "warn",
   upstream_error: "bad",
   upstream_gave_up: "bad",
   upstream_disconnected: "warn",

@@ -25,7 +25,7 @@ export function upstreamBadge(status) {
   return badge(state, state === "waiting" ? "reconnecting" : state.replaceAll("_", " "));
 }
 
-function tile(name) {
+export function tile(name) {
   const value = h("dd", { class: "figures" });
   const note = h("dd", { class: "muted small" });
   return { node: h("div", {}, h("dt", {}, name), value, note), value, note };
@@ -94,7 +94,7 @@ export class Overview {
     setText(daemons.value, number(status.connectedDaemons));
     setText(daemons.note, known ? (fleet.length ? `${plural(free, "slot")} of ${number(slots)} free` : "none connected") : "");
     setText(active.value, number(status.activeTasks));
-    setText(active.note, "with a daemon");
+    setText(active.note, status.foreignTasks ? `with a daemon; besides ${number(status.foreignTasks)} of other relays` : "with a daemon");
     setText(pending.value, number(status.pendingTasks));
     setText(pending.note, status.pendingTasks ? waitingFor(status, fleet) : "nothing waits");
     setText(finished.value, number(status.totalTasksProcessed));

@@ -151,7 +151,8 @@ export class Tasks {
     const button = h("button", { type: "button", class: "quiet danger" }, "Cancel …");
     const place = h("span", {});
     cells[0].append(name, id, note);
-    cells[2].append(place);
+    const relay = h("span", { class: "muted small sub" });
+    cells[2].append(place, relay);
     cells[2].classList.add("place");
     for (const each of [3, 4]) cells[each].classList.add("figures");
     const row = { node: h("tr", { role: "row" }, cells), task: null };
@@ -165,6 +166,8 @@ export class Tasks {
       show(cells[1], task.status, () => badge(task.status));
       setText(place, task.pendingReason ?? task.daemonHostname ?? task.daemonId ?? "–");
       place.className = task.pendingReason ? "why" : "host";
+      relay.hidden = !task.relay;
+      setText(relay, task.relay ? `at ${task.relay}` : "");
       setText(cells[3], ago(now() - millis(task.receivedAt)));
       cells[3].title = fullTime(task.receivedAt);
       setText(cells[4], timeOf(task) + (task.attempts > 1 ? `, attempt ${number(task.attempts)}` : ""));
