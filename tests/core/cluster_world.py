@@ -67,7 +67,7 @@ class Member:
         self.accepted: Counter[str] = Counter()
         self.adopted: Counter[str] = Counter()
         self._to_be_proved = 0
-        self._begin(ModelStore())
+        self._begin(world.make_store())
 
     def _begin(self, store: ModelStore) -> None:
         self.is_up = True
@@ -247,6 +247,9 @@ class ClusterWorld:
     :ivar slow: whether everything takes its time; else it is done at once.
     :ivar incidents: what happened that ``cluster.md`` says may cost more than one run or one end.
     """
+
+    #: Makes what a relay keeps its memory in.
+    make_store: Callable[[], ModelStore] = ModelStore
 
     def __init__(self, **settings: Any) -> None:
         self.now = NOW

@@ -36,10 +36,11 @@ class ClusterMachine(RuleBasedStateMachine):
 
     settings: ClassVar[dict[str, Any]] = {}
     has_accidents = True
+    world_class: type[ClusterWorld] = ClusterWorld
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = ClusterWorld(**self.settings)
+        self.world = self.world_class(**self.settings)
 
     @initialize(slow=st.booleans(), at_home=st.integers(0, 1))
     def tasks_are_at_work_elsewhere(self, slow: bool, at_home: int) -> None:
