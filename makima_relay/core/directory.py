@@ -69,9 +69,9 @@ class Directory:
         :param task_ids: what was asked for.
         :param find: finds an unfinished task of this relay's.
         """
-        self._read = {}
         if self._relay_id is not None:
-            self.forget(task_id for task_id in task_ids if find(task_id) is None)
+            self.forget(each for each in task_ids if find(each) is None and self.others(each) is None)
+        self._read = {}
 
     def others(self, task_id: str) -> DirectoryEntry | None:
         """The entry that was just read of a task, if that is a peer's."""

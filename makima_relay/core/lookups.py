@@ -15,7 +15,7 @@ from makima_relay.core.tasks import Task
 
 #: The lane of the server's messages. A daemon has one lane, whatever its connections, so that what it said on an
 #: older one goes before what it says on a newer.
-_UPSTREAM = "upstream"
+UPSTREAM = "upstream"
 #: What a message takes besides its payload, and an id in a heartbeat, about, in bytes.
 _OVERHEAD, _ID = 512, 128
 
@@ -50,23 +50,21 @@ class LookUps:
 
     def pass_command(self, task_id: str | None, message: ServerMessage) -> bool:
         """Whether a message of the server's can be acted on now; if not, it waits."""
-        return self._pass_upstream(task_id, message)
-
-    def _pass_upstream(self, task_id: str | None, message: ServerMessage, *, to_ask: bool = False) -> bool:
-        return self._pass(_UPSTREAM, task_id, message, _weight(message), to_ask=to_ask)
+        return self._pass(UPSTREAM, task_id, message)
 
     def pass_entry(self, heard: Heard) -> bool:
         """Whether an entry of a peer's can be acted on now; if not, it waits."""
         task_id = heard.entry.task_id if isinstance(heard.entry, Reported) else None
-        return self._pass(heard.peer, task_id, heard, _weight(heard))
+        return self._pass(heard.peer, task_id, heard)
 
     def pass_report(self, connection: int, daemon: Daemon, report: DaemonMessage | Listed) -> bool:
         """Whether a message of a daemon's can be acted on now; if not, it waits."""
         task_id = None if isinstance(report, Heartbeat) else report.task_id
-        return self._pass(daemon.daemon_id, task_id, (connection, daemon, report), _weight(report))
+        return self._pass(daemon.daemon_id, task_id, (connection, daemon, report))
 
-    def _pass(self, lane: Hashable, task_id: str | None, message: Message, size: int, *, to_ask: bool = False) -> bool:
-        if self.lanes.passes(lane, task_id, message, size, to_ask=to_ask):
+    def _pass(self, lane: Hashable, task_id: str | None, message: Message, *, to_ask: bool = False) -> bool:
+        said = message[2] if isinstance(message, tuple) else message
+        if self.lanes.passes(lane, task_id, message, _weight(said), to_ask=to_ask):
             return True
         self.ask()
         return False

@@ -102,7 +102,7 @@ class Reports:
     def _task_of(self, connection: int, daemon: Daemon, task_id: str, now: float) -> Task | None:
         """The task that a daemon reports on, as it is now; none if the report is refused."""
         task = self._state.ledger.find(task_id)
-        if task is None:
+        if task is None or (task.finished and self._is_peers(task_id)):
             if not self._may_adopt(connection, daemon, task_id, now):
                 return None
             task = self._adopt(connection, daemon, task_id, now)
@@ -131,10 +131,14 @@ class Reports:
 
     def _listed(self, connection: int, daemon: Daemon, listed: Listed, now: float) -> None:
         """Hold the task of a peer's that a daemon has brought along."""
-        state = self._state
-        is_peers = state.ledger.find(listed.task_id) is None and state.directory.others(listed.task_id) is not None
-        if is_peers and self._may_adopt(connection, daemon, listed.task_id, now):
+        is_at_rest = self._state.ledger.is_at_rest(listed.task_id)
+        if is_at_rest and self._is_peers(listed.task_id) and self._may_adopt(connection, daemon, listed.task_id, now):
             self._adopt(connection, daemon, listed.task_id, now)
+
+    def _is_peers(self, task_id: str) -> bool:
+        """Whether the directory has just said that a task is a peer's, and not finished."""
+        entry = self._state.directory.others(task_id)
+        return entry is not None and not entry.has_ended
 
     def _may_adopt(self, connection: int, daemon: Daemon, task_id: str, now: float) -> bool:
         """Whether there is room for a task that the server did not hand out; else whoever made it up is told so.

@@ -59,7 +59,11 @@ class Takeovers:
         """A daemon of this relay's own has it: what that said, and waits for the former origin, is for the server."""
         state = self._state
         self._losses.end_grace(task.task_id)
+        daemon = state.fleet.get(str(held.daemon_id))
         self._losses.hosting.forget(held, now)
+        if daemon is not None:
+            # One that is gone, and had nothing else, has just been forgotten too.
+            state.fleet.enlist(daemon)
         given = task.dispatched(held.daemon_id, state.wall(now))
         state.save(given, now)
         if held.status is TaskStatus.RUNNING:

@@ -121,6 +121,7 @@ class Member:
         for effect in decided:
             if isinstance(effect, SaveTask) and effect.message is not None:
                 self.accepted[effect.task.task_id] += 1
+                self._world.look_at_acceptance(self, effect.task.task_id)
             elif isinstance(effect, SaveTask) and effect.before is None:
                 self.adopted[effect.task.task_id] += 1
                 assert self._world.incidents, f"{effect.task} was somebody's"
@@ -406,6 +407,12 @@ class ClusterWorld:
         at_it = [each.machine for each in self.daemons.values() if task_id in each.tasks]
         assert len(at_it) == 1 or self.incidents, f"{task_id} runs on {at_it}"
 
+    def look_at_acceptance(self, member: Member, task_id: str) -> None:
+        """A relay takes a task from its server: it is nobody else's, unless several servers hand it out at once."""
+        others = [each for each in self.up() if each is not member and task_id in each.own()]
+        assert not others or self.slow or self.incidents, f"{task_id} is another's"
+        self.incidents += bool(others)
+
     def first_received(self, member: Member, payload: bytes) -> None:
         """A server gets a report that it has not had."""
         message = json.loads(payload)
@@ -430,7 +437,8 @@ class ClusterWorld:
         assert not own.keys() & foreign.keys(), "own and a peer's"
         at_home = [each for each in (*at_work.values(), *foreign.values()) if each.relay is None]
         for daemon in relay.daemons():
-            assert daemon.tasks == {each.task_id for each in at_home if each.daemon_id == daemon.daemon_id}
+            expected = {each.task_id for each in at_home if each.daemon_id == daemon.daemon_id}
+            assert daemon.tasks == expected, (daemon.machine_id, daemon.tasks, expected)
         for peer in relay._state.peers:
             assert peer.tasks == {each.task_id for each in at_work.values() if each.relay == peer.relay}
         for task in (*own.values(), *foreign.values()):
