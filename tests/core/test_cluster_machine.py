@@ -28,7 +28,7 @@ from tests.untraced import untraced
 relays = st.sampled_from(RELAYS)
 machines = st.sampled_from(MACHINES)
 task_ids = st.sampled_from(["t1", "t2", "t3", "t4"])
-WALKS = int(os.environ.get("MAKIMA_CLUSTER_WALKS", "40"))
+WALKS = int(os.environ.get("MAKIMA_CLUSTER_WALKS", "30"))
 
 
 class ClusterMachine(RuleBasedStateMachine):
