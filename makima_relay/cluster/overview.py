@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
-from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredLock, gatherResults, inlineCallbacks
 
 from makima_relay.clock import Clock
@@ -17,14 +16,14 @@ from makima_relay.ports import ClusterAwayError
 from makima_relay.store.filters import Filter
 from makima_relay.web.bodies import Daemon, Task
 
-#: Rows that are looked at in one go where all have to be.
+#: Rows, and places in the order of a relay's tasks, that are read in one go.
 _PAGE: Final = 500
 #: The latest of each relay that are found; only one that had very many unfinished tasks has more.
 DEEPEST: Final = 1 << 18
 #: Bytes of a row: an error's text may have 8,192 characters.
 _LONGEST: Final = 128 << 10
 #: Seconds that a whole answer may take.
-_TIMEOUT: Final = 10.0
+TIMEOUT: Final = 5.0
 _decode_task = msgspec.json.Decoder(Task).decode
 _decode_daemon = msgspec.json.Decoder(Daemon).decode
 
@@ -36,12 +35,16 @@ class Overview:
     """Reads the summaries of relays; one question at a time, and while it goes on others have their turn.
 
     :param session: the session that there is.
+    :param timeout: seconds that an answer may take.
     """
 
-    def __init__(self, session: Callable[[], Session | None], names: Names, clock: Clock) -> None:
+    def __init__(
+        self, session: Callable[[], Session | None], names: Names, clock: Clock, timeout: float = TIMEOUT
+    ) -> None:
         self._session = session
         self._names = names
         self._clock = clock
+        self._timeout = timeout
         self._lock = DeferredLock()
 
     def tasks(
@@ -67,16 +70,13 @@ class Overview:
         session = self._session()
         if session is None:
             raise ClusterAwayError
-        try:
-            return (yield read(session, *arguments).addTimeout(_TIMEOUT, self._clock.reactor))
-        except defer.TimeoutError:
-            raise ClusterAwayError from None
+        return (yield read(session, *arguments).addTimeout(self._timeout, self._clock.reactor, _be_away))
 
     @inlineCallbacks
     def _daemons(
         self, session: Session, relays: Sequence[str]
     ) -> Generator[Deferred[Any], Any, list[tuple[str, Daemon]]]:
-        raw = yield gatherResults([session.command("HVALS", self._names.daemons(each)) for each in relays])
+        raw = yield _all([session.command("HVALS", self._names.daemons(each)) for each in relays])
         return [
             (relay_id, daemon)
             for relay_id, texts in zip(relays, raw, strict=True)
@@ -104,21 +104,31 @@ class Overview:
         self, session: Session, relays: Sequence[str], most: int
     ) -> Generator[Deferred[Any], Any, tuple[list[_Place], int]]:
         """Where the latest tasks of all relays are, and how many there are in all."""
-        last = min(most, DEEPEST) - 1
-        asked = [session.command("ZREVRANGE", self._names.order(each), 0, last, "WITHSCORES") for each in relays]
-        counted = [session.command("ZCARD", self._names.order(each)) for each in relays]
-        orders = yield gatherResults(asked)
-        total = sum((yield gatherResults(counted)))
-        found = [
-            (float(score), task_id.decode("utf-8", "replace"), relay_id)
-            for relay_id, order in zip(relays, orders, strict=True)
-            for task_id, score in zip(order[::2], order[1::2], strict=True)
-        ]
+        counted = _all(session.command("ZCARD", self._names.order(each)) for each in relays)
+        found: list[tuple[float, str, str]] = []
+        for relay_id in relays:
+            found += yield self._order_of(session, relay_id, min(most, DEEPEST))
+        total = sum((yield counted))
         # One that came to two relays is the later one's.
         once: dict[str, str] = {}
         for _, task_id, relay_id in sorted(found, reverse=True):
             once.setdefault(task_id, relay_id)
         return list(once.items()), total - (len(found) - len(once))
+
+    @inlineCallbacks
+    def _order_of(
+        self, session: Session, relay_id: str, most: int
+    ) -> Generator[Deferred[Any], Any, list[tuple[float, str, str]]]:
+        """The latest tasks of one relay: when each came, and where it is."""
+        order: list[bytes] = []
+        some: list[bytes] | None = None
+        while some is None or (len(some) == 2 * _PAGE and len(order) < 2 * most):
+            first = len(order) // 2
+            last = min(first + _PAGE, most) - 1
+            some = yield session.command("ZREVRANGE", self._names.order(relay_id), first, last, "WITHSCORES")
+            order += some
+        scored = zip(order[::2], order[1::2], strict=True)
+        return [(float(score), task_id.decode("utf-8", "replace"), relay_id) for task_id, score in scored]
 
     @inlineCallbacks
     def _matching(
@@ -139,9 +149,18 @@ class Overview:
         for task_id, relay_id in places:
             wanted.setdefault(relay_id, []).append(task_id)
         asked = [session.command("HMGET", self._names.rows(relay_id), *ids) for relay_id, ids in wanted.items()]
-        texts = dict(zip(wanted, map(iter, (yield gatherResults(asked))), strict=True))
+        texts = dict(zip(wanted, map(iter, (yield _all(asked))), strict=True))
         rows = ((relay_id, task_id, _read(_decode_task, next(texts[relay_id]))) for task_id, relay_id in places)
         return [(relay_id, task) for relay_id, task_id, task in rows if task is not None and task.task_id == task_id]
+
+
+def _all(asked: Iterable[Deferred[Any]]) -> Deferred[Any]:
+    """All answers; nobody hears of those that are not waited for any more."""
+    return gatherResults(asked, consumeErrors=True)
+
+
+def _be_away(_result: object, _timeout: float) -> None:
+    raise ClusterAwayError
 
 
 def _with_reason(task: Task, why: str) -> Task:

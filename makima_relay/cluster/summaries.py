@@ -32,7 +32,7 @@ _PAUSE: Final = 0.01
 #: Of what has changed when the relay stops, so many tasks are still written.
 _LAST: Final = 5_000
 #: Seconds until the store is asked again that was not available.
-_RETRY: Final = 5.0
+RETRY: Final = 5.0
 #: Seconds after which nothing of a relay is there that has gone, and between two times that this is put off. All
 #: daemons are written then too: when they were heard last is not told otherwise.
 LASTING: Final = 3600
@@ -91,14 +91,16 @@ class Summaries:
 
     :param summarizer: knows what is to be written.
     :param relay_id: the relay's own.
+    :param retry: seconds until the store is asked again that was not available.
     """
 
-    def __init__(self, summarizer: Summarizer, names: Names, relay_id: str, clock: Clock) -> None:
+    def __init__(self, summarizer: Summarizer, names: Names, relay_id: str, clock: Clock, retry: float = RETRY) -> None:
         self._summarizer = summarizer
         self._tasks_keys = [names.rows(relay_id), names.order(relay_id), names.ended(relay_id)]
         self._daemons_key = names.daemons(relay_id)
         self._why_key = names.why(relay_id)
         self._clock = clock
+        self._retry = retry
         self._session: Session | None = None
         self._tasks: dict[str, Task] = {}
         self._daemons: dict[str, None] = {}
@@ -226,7 +228,7 @@ class Summaries:
             try:
                 finished, looked_at = yield self._summarizer.finished(_PIECE, offset)
             except StoreUnavailableError:
-                yield deferLater(self._clock.reactor, _RETRY)
+                yield deferLater(self._clock.reactor, self._retry)
                 continue
             # What has changed meanwhile is written later than this.
             yield self._write_tasks(session, finished)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import attrs
 import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import deferLater
 
 from makima_relay.clock import Clock
 from makima_relay.cluster.overview import Overview, matches
 from makima_relay.cluster.session import Session
-from makima_relay.cluster.summaries import MOST_FINISHED, Summaries, Summary
+from makima_relay.cluster.summaries import MOST_FINISHED, RETRY, Summaries, Summary
 from makima_relay.core.tasks import Task, TaskStatus
 from makima_relay.ports import ClusterAwayError, StoreUnavailableError
 from makima_relay.store.filters import Filter
@@ -104,14 +106,15 @@ class Shown:
 class OverviewTests(RedisTestCase):
     """Two relays, of which one looks."""
 
-    async def show(self, relay_id: str, shown: Shown) -> Summaries:
+    async def show(self, relay_id: str, shown: Shown, retry: float = RETRY) -> Summaries:
         """Have a relay write what it has."""
         session = Session(self.dial(), self.names, relay_id, reactor)
         await session.open([])
         self.addCleanup(session.close)
-        summaries = Summaries(shown, self.names, relay_id, Clock(reactor))
+        summaries = Summaries(shown, self.names, relay_id, Clock(reactor), retry)
         summaries.begin(session)
         self.addCleanup(summaries.end)
+        self.session = session
         self.overview = Overview(lambda: session, self.names, Clock(reactor))
         return summaries
 
@@ -172,6 +175,99 @@ class OverviewTests(RedisTestCase):
         self.assertEqual(await self.ids(Filter(text="old")), [("a", "old")])
         self.assertEqual(await self.ask("ZCARD", self.names.ended("a")), MOST_FINISHED)
         self.assertEqual(await self.ask("HLEN", self.names.rows("a")), MOST_FINISHED + 1)
+
+    async def test_finished_tasks_go_when_their_relay_keeps_them_no_longer(self) -> None:
+        """By when they finished."""
+        now = Clock(reactor).wall()
+        tasks = [make_task("t2", now - 5, TaskStatus.COMPLETED), make_task("t1", now - 500, TaskStatus.COMPLETED)]
+        await self.show("a", Shown([*tasks, make_task("t0", now - 900)], retention=60.0))
+        await self.written("a", 2)
+        while await self.ask("HKEYS", self.names.rows("a")) not in ([b"t0", b"t2"], [b"t2", b"t0"]):
+            pass
+        self.assertEqual(await self.ids(), [("a", "t2"), ("a", "t0")])
+
+    async def test_why_tasks_wait_is_as_it_is_now(self) -> None:
+        """It is another when a daemon comes, although no task changes."""
+        shown = Shown([make_task("t2", 20.0), make_task("t1", 10.0, TaskStatus.RUNNING)], ["d1"])
+        summaries = await self.show("a", shown)
+        await self.written("a", 2)
+        self.assertEqual(await self.reasons(), ["no free slot", None])
+        shown.why = "no daemon connected"
+        summaries.daemon_changed("d1")
+        while await self.reasons() != ["no daemon connected", None]:
+            pass
+
+    async def reasons(self) -> list[str | None]:
+        """Why each task of a page waits."""
+        found, _ = await self.overview.tasks(["a", "b"], Filter(), 50, 0)
+        return [task.pending_reason for _, task in found]
+
+    async def test_a_store_that_is_not_available_is_asked_again(self) -> None:
+        """Until it tells which tasks have finished."""
+        await self.show("a", Shown([make_task("t1", 10.0, TaskStatus.COMPLETED)], failures=2), retry=0.01)
+        await self.written("a", 1)
+
+    async def test_very_many_changes_are_a_few_commands(self) -> None:
+        """Each task as it last was, and none left out."""
+        summaries = await self.show("a", Shown())
+        await self.written("a", 0)
+        await self.ask("CONFIG", "RESETSTAT")
+        for status in (TaskStatus.PENDING, TaskStatus.DISPATCHED, TaskStatus.RUNNING, TaskStatus.COMPLETED):
+            for number in range(3_000):
+                summaries.task_saved(make_task(f"t{number}", float(number), status))
+        while await self.ask("ZCARD", self.names.ended("a")) != 3_000:
+            await deferLater(reactor, 0.01)
+        await self.ids(Filter(status=TaskStatus.COMPLETED), limit=1)
+        self.assertEqual(self.total, 3_000)
+        (calls,) = re.findall(rb"cmdstat_evalsha:calls=(\d+)", await self.ask("INFO", "commandstats"))
+        self.assertLessEqual(int(calls), 3_000 / 200 + 2)
+
+    async def test_the_last_changes_are_written_when_a_relay_stops(self) -> None:
+        """Its tasks are shown for a while still."""
+        shown = Shown([make_task("t1", 10.0)])
+        summaries = await self.show("a", shown)
+        await self.written("a", 1)
+        summaries.task_saved(make_task("t1", 10.0, TaskStatus.COMPLETED))
+        summaries.end()
+        self.assertEqual(await self.ids(Filter(status=TaskStatus.COMPLETED)), [("a", "t1")])
+        summaries.task_saved(make_task("t2", 20.0))
+        self.assertEqual([call for call in reactor.getDelayedCalls() if "summaries" in str(call)], [])
+
+    async def test_a_session_begins_with_what_there_is(self) -> None:
+        """Whatever was there of an earlier one, which may have missed that a task was deleted."""
+        summaries = await self.show("a", Shown([make_task("t1", 10.0)], ["d1"]))
+        await self.written("a", 1)
+        summaries.end()
+        await self.show("a", Shown([make_task("t2", 10.0)], ["d2"]))
+        while await self.ids() != [("a", "t2")]:
+            pass
+        daemons = await self.overview.daemons(["a"])
+        self.assertEqual([daemon.daemon_id for _, daemon in daemons], ["d2"])
+
+    async def test_whatever_page_is_wanted_the_session_lives_on(self) -> None:
+        """Numbers that Redis does not take would end it."""
+        await self.show("a", Shown([make_task("t1", 10.0)]))
+        await self.written("a", 1)
+        self.assertEqual((await self.ids(limit=500, offset=2**63 - 1), self.total), ([], 1))
+        self.assertEqual(await self.ids(), [("a", "t1")])
+
+    async def test_what_takes_too_long_cannot_be_told(self) -> None:
+        """And whoever asks next waits no longer for that."""
+        await self.show("a", Shown([make_task("t1", 10.0)]))
+        await self.written("a", 1)
+        impatient = Overview(lambda: self.session, self.names, Clock(reactor), timeout=0.05)
+        await self.ask("CLIENT", "PAUSE", 300)
+        for _ in range(2):
+            await self.assertFailure(Deferred.fromCoroutine(self.asked(impatient)), ClusterAwayError)
+        self.assertEqual(await self.ids(), [("a", "t1")])
+
+    async def test_nothing_of_a_relay_is_there_for_ever(self) -> None:
+        """It is put off as long as the relay is there."""
+        await self.show("a", Shown([make_task("t2", 20.0), make_task("t1", 10.0, TaskStatus.COMPLETED)], ["d1"]))
+        await self.written("a", 2)
+        names = self.names
+        for key in (names.rows("a"), names.order("a"), names.ended("a"), names.daemons("a"), names.why("a")):
+            self.assertGreater(await self.ask("TTL", key), 3_500, key)
 
     async def test_a_task_that_came_to_two_relays_is_there_once(self) -> None:
         """As the later one has it."""
