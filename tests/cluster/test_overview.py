@@ -283,7 +283,8 @@ class OverviewTests(RedisTestCase):
         await self.written("a", 1)
         for key in (self.names.rows("b"), self.names.daemons("b")):
             await self.ask("HSET", key, "x", "nonsense", b"\xff", b"\xff", "y", "{}")
-        await self.ask("ZADD", self.names.order("b"), 99, "x", 98, b"\xff", 97, "missing")
+        await self.ask("HSET", self.names.rows("b"), "other", Shown().summary(make_task("t9", 9.0)).text)
+        await self.ask("ZADD", self.names.order("b"), 99, "x", 98, b"\xff", 97, "missing", 96, "other")
         self.assertEqual(await self.ids(), [("a", "t1")])
         self.assertEqual(await self.ids(Filter(text="t")), [("a", "t1")])
         self.assertEqual(await self.overview.daemons(["a", "b"]), [])
