@@ -11,6 +11,9 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import BenchmarkError, machine
+from benchmarks.measurements.cluster_reports import CLUSTER_REPORTS
+from benchmarks.measurements.cluster_takeover import CLUSTER_TAKEOVER
+from benchmarks.measurements.cluster_tasks import CLUSTER_TASKS, CLUSTER_TASKS_FULL
 from benchmarks.measurements.connections import CONNECT, IDLE, MEMORY
 from benchmarks.measurements.curves import CURVES
 from benchmarks.measurements.history import HISTORY, START
@@ -39,6 +42,10 @@ TABLE = (
     TASKS_BY_PENDING,
     HISTORY,
     START,
+    CLUSTER_REPORTS,
+    CLUSTER_TASKS,
+    CLUSTER_TASKS_FULL,
+    CLUSTER_TAKEOVER,
 )
 _QUICK = 0.1
 
@@ -63,8 +70,18 @@ def _arguments() -> argparse.Namespace:
 def _wanted(arguments: argparse.Namespace) -> list[Measurement]:
     curves = [each.measurement() for each in CURVES]
     if arguments.only:
-        return [each for each in (*TABLE, *curves) if each.name in arguments.only]
-    return [*TABLE, *(curves if arguments.plots else [])]
+        wanted = [each for each in (*TABLE, *curves) if each.name in arguments.only]
+    else:
+        wanted = [*TABLE, *(curves if arguments.plots else [])]
+    return [each for each in wanted if can_be_measured(each)]
+
+
+def can_be_measured(measurement: Measurement) -> bool:
+    """Whether all is here that a measurement needs; if not, that is said."""
+    why = measurement.missing()
+    if why:
+        sys.stderr.write(f"without {measurement.name}: {why}\n")
+    return not why
 
 
 def prepare(directory: Path) -> None:

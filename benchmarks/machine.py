@@ -22,6 +22,16 @@ def cores() -> tuple[set[int], set[int]]:
     return {_CORES[0]}, set(_CORES[1:]) or {_CORES[0]}
 
 
+def cores_of(number: int, relays: int) -> tuple[set[int], set[int]]:
+    """The cores for one of several relays, and for its load: others than those of the relays, as far as there are.
+
+    :param number: which relay, from 0.
+    :param relays: how many there are.
+    """
+    others = _CORES[relays:] or _CORES[::-1]
+    return {_CORES[number % len(_CORES)]}, {others[number % len(others)]}
+
+
 def cpu_time(pid: int) -> float:
     """The CPU time that all threads of a process have used so far, in seconds.
 

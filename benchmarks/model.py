@@ -68,6 +68,7 @@ class Measurement:
     :ivar columns: the first is the one whose ratios are shown.
     :ivar rows: what is measured in turn; the first is what the others are compared with.
     :ivar goal: what is to be reached, for people.
+    :ivar missing: says what it needs and is not there, or nothing.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Measurement:
     columns: tuple[Column, ...]
     rows: Callable[[Effort], list[Row]]
     goal: str = ""
+    missing: Callable[[], str | None] = lambda: None
 
 
 @attrs.define

@@ -10,15 +10,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 
 from benchmarks import KEY, BenchmarkError, machine
-from benchmarks.load.server import Server
 from benchmarks.model import Column, Sample
 from benchmarks.peers import node
 
@@ -31,11 +30,28 @@ _HERE = Path(__file__).parent
 
 @attrs.frozen
 class Place:
-    """Where a process runs: its port, the server's, and a directory of its own."""
+    """Where a process runs: its port, the server's, and a directory of its own.
+
+    :ivar number: which of several relays it is, from 0: each has a core, as far as there are.
+    """
 
     port: int
     server_port: int
     directory: Path
+    number: int = 0
+
+
+class Upstream(Protocol):
+    """A server of Makima.
+
+    :ivar port: where it listens.
+    """
+
+    port: int
+
+    @property
+    def links(self) -> Sequence[object]:
+        """The authenticated connections."""
 
 
 @attrs.frozen
@@ -91,7 +107,7 @@ class Running:
     :ivar directory: where it keeps its files.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes] | None, place: Place, server: Server) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | None, place: Place, server: Upstream) -> None:
         self._process = process
         self.port = place.port
         self.directory = place.directory
@@ -112,6 +128,15 @@ class Running:
     def stored(self) -> float:
         """The size of its database and write-ahead log, in MiB."""
         return sum(each.stat().st_size for each in self.directory.glob("*.sqlite3*")) / (1 << 20)
+
+    def end(self, signal: int) -> None:
+        """Have it end, and wait until it has.
+
+        :param signal: how.
+        """
+        assert self._process is not None
+        self._process.send_signal(signal)
+        self._process.wait(_STOP_TIMEOUT)
 
     @contextmanager
     def usage(self) -> Iterator[Usage]:
@@ -179,6 +204,8 @@ def _haproxy(place: Place) -> Command:
 
 
 RELAY = Subject("relay", relay_command)
+#: Its server may be out of sight.
+MEMBER = Subject("relay in a cluster", relay_command, one_upstream=False)
 AUTOBAHN = Subject("relay on plain Autobahn", _autobahn)
 HAPROXY = Subject("HAProxy", _haproxy, lambda: None if _HAPROXY else "haproxy is not installed", one_upstream=False)
 NODE = Subject("Node ws, corked", _node, node.missing)
@@ -194,19 +221,24 @@ def present(*subjects: Subject) -> list[Subject]:
 
 @asynccontextmanager
 async def running(
-    subject: Subject, server: Server, settings: Mapping[str, str] | None = None, directory: Path | None = None
+    subject: Subject,
+    server: Upstream,
+    settings: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+    number: int = 0,
 ) -> AsyncIterator[Running]:
     """Run a subject beside a server that listens already.
 
     :param settings: variables for the relay's environment.
     :param directory: where it finds a database; by default an empty one, which is removed in the end.
+    :param number: which of several relays it is, from 0.
     :raises BenchmarkError: when it does not start.
     """
     with tempfile.TemporaryDirectory(prefix="makima-benchmark-") as made:
         if subject.command is None:
             yield Running(None, Place(server.port, server.port, Path(made)), server)
             return
-        place = Place(_free_port(), server.port, directory or Path(made))
+        place = Place(_free_port(), server.port, directory or Path(made), number)
         process = _started(subject.command(place), place, settings or {})
         try:
             started = Running(process, place, server)
@@ -217,7 +249,7 @@ async def running(
 
 
 def _started(command: Command, place: Place, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    own, _ = machine.cores()
+    own, _ = machine.cores_of(place.number, 1)
     with (place.directory / "output").open("wb") as output:
         process = subprocess.Popen(
             command.arguments,

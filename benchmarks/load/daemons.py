@@ -125,9 +125,14 @@ async def connect(port: int, name: str, slots: int = 10_000, heard: Heard = unex
     return daemon
 
 
-async def connect_many(port: int, number: int, slots: int = 10_000, heard: Heard = unexpected) -> list[Daemon]:
-    """Connect daemons, some at a time; all are authenticated when this returns."""
-    names = iter([f"d{index}" for index in range(number)])
+async def connect_many(
+    port: int, number: int, slots: int = 10_000, heard: Heard = unexpected, first: int = 0
+) -> list[Daemon]:
+    """Connect daemons, some at a time; all are authenticated when this returns.
+
+    :param first: the number of the first, for those of several relays: the same name is the same daemon.
+    """
+    names = iter([f"d{index}" for index in range(first, first + number)])
     daemons: list[Daemon] = []
 
     async def some() -> None:

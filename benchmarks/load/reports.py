@@ -41,16 +41,20 @@ class Reports:
     :param size: bytes of a report.
     :param together: how many a daemon writes at a time; by default as many as fill a chunk.
     :param different: about how many of 200 bytes there are before they are sent again.
+    :param first: the number of the first daemon's task.
     :ivar sent: how many were sent so far, all daemons together.
     :ivar arrived: how many have arrived so far.
     """
 
-    def __init__(self, daemons: int, size: int, together: int | None = None, different: int = DIFFERENT) -> None:
+    def __init__(
+        self, daemons: int, size: int, together: int | None = None, different: int = DIFFERENT, first: int = 0
+    ) -> None:
         self.together = together or max(1, CHUNK // size)
         self._room = max(self.together, WINDOW // size)
         rounds = max(1, different * 200 // max(size, 200) // daemons // self.together)
         payloads = [
-            [report(index, number, size) for number in range(rounds * self.together)] for index in range(daemons)
+            [report(task, number, size) for number in range(rounds * self.together)]
+            for task in range(first, first + daemons)
         ]
         self._due = {each[0][_TASK]: itertools.cycle(each) for each in payloads}
         self._chunks = [itertools.cycle(self._joined(each)) for each in payloads]

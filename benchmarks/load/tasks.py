@@ -26,6 +26,7 @@ class Tasks:
     :ivar dispatched: how many daemons have got.
     :ivar completed: how many the server has heard the end of.
     :ivar dispatch_times: seconds from the server's write to a daemon's read, of each that was sent by :meth:`spawn`.
+    :ivar end_times: seconds from a daemon's write to the server's read, of each that was completed.
     :ivar holding: whether daemons keep what they get instead of completing it.
     """
 
@@ -38,7 +39,9 @@ class Tasks:
         self._state = bytearray(number)
         self._left: dict[int, float] = {}
         self._held: list[tuple[Daemon, int]] = []
+        self._ended: dict[int, float] = {}
         self.dispatch_times: list[float] = []
+        self.end_times: list[float] = []
         self.sent = self.dispatched = self.completed = 0
         self.holding = False
         self._wrong: bytes | None = None
@@ -65,21 +68,27 @@ class Tasks:
         if self.holding:
             self._held.append((daemon, number))
         else:
-            daemon.write(self._answers[number])
+            self._complete(daemon, number)
+
+    def _complete(self, daemon: Daemon, number: int) -> None:
+        self._ended[number] = time.perf_counter()
+        daemon.write(self._answers[number])
 
     def release(self) -> None:
         """Have daemons complete what they hold, and whatever they get from now on."""
         self.holding = False
         for daemon, number in self._held:
-            daemon.write(self._answers[number])
+            self._complete(daemon, number)
         self._held.clear()
 
     def heard(self, payload: bytes) -> None:
         """The server got a message: it has to be the end of a task, the first of it."""
         if payload.startswith(b'{"type":"heartbeat"'):
             return
-        if self._number(payload, _COMPLETED, self._completes, 1) is not None:
+        number = self._number(payload, _COMPLETED, self._completes, 1)
+        if number is not None:
             self.completed += 1
+            self.end_times.append(time.perf_counter() - self._ended.pop(number))
 
     def _number(self, payload: bytes, where: slice, due: list[bytes], state: int) -> int | None:
         digits = payload[where]

@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks import BenchmarkError
 from benchmarks.load.daemons import connect_many
 from benchmarks.load.history import make_history
+from benchmarks.load.http import get
 from benchmarks.load.server import Server
 from benchmarks.load.tasks import Tasks
 from benchmarks.measurements.latency import moments, percentiles
@@ -42,21 +43,12 @@ def _history(directory: Path, tasks: int) -> Path:
 _kept: list[tempfile.TemporaryDirectory[str]] = []
 
 
-async def _get(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str) -> bytes:
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    if not head.startswith(b"http/1.1 200"):
-        raise BenchmarkError(f"GET {path} was answered with {head[:60]!r}")
-    length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
-    return await reader.readexactly(length)
-
-
 async def _look(port: int, paths: Iterator[str], times: list[float]) -> None:
     """Ask for one page after another until cancelled."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for path in paths:
         began = time.perf_counter()
-        body = await _get(reader, writer, path)
+        body = await get(reader, writer, path)
         times.append(time.perf_counter() - began)
         if b'"taskId"' not in body:
             raise BenchmarkError(f"GET {path} shows no task")

@@ -6,7 +6,8 @@ import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks.machine import cores
+from benchmarks import machine
+from benchmarks.machine import cores, cores_of
 
 
 class CoresTests(SynchronousTestCase):
@@ -20,3 +21,14 @@ class CoresTests(SynchronousTestCase):
         os.sched_setaffinity(0, loads)
         self.assertEqual(cores(), (relays, loads))
         self.assertEqual(relays.isdisjoint(loads), len(before) > 1)
+
+    def test_several_relays_have_a_core_each_and_their_loads_others(self) -> None:
+        """As far as there are; a load never has its own relay's core unless that is the only one."""
+        for there, places in (
+            ((0, 1, 2, 3), [({0}, {2}), ({1}, {3})]),
+            ((0, 1, 2), [({0}, {2}), ({1}, {2})]),
+            ((0, 1), [({0}, {1}), ({1}, {0})]),
+            ((5,), [({5}, {5}), ({5}, {5})]),
+        ):
+            self.patch(machine, "_CORES", there)
+            self.assertEqual([cores_of(number, 2) for number in (0, 1)], places)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from unittest import SkipTest
 
@@ -15,16 +17,20 @@ try:
 except ImportError:
     raise SkipTest("needs what the benchmarks need") from None
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import BenchmarkError
-from benchmarks.__main__ import TABLE
+from benchmarks.__main__ import TABLE, can_be_measured
+from benchmarks.against import compared, other
+from benchmarks.measurements.cluster_reports import CLUSTER_REPORTS
 from benchmarks.measurements.curves import CURVES
 from benchmarks.measurements.reports import cost
 from benchmarks.model import Effort, Result, Sample
 from benchmarks.outage import measure
 from benchmarks.peers import node
 from benchmarks.plots import draw
+from benchmarks.redis import missing
 from benchmarks.runner import run_once
 from benchmarks.subjects import AUTOBAHN, DIRECT, HAPROXY, NODE, WEBSOCKETS, Command, Subject
 
@@ -46,7 +52,7 @@ class MeasurementTests(SynchronousTestCase):
         seen = set()
         for measurement in TABLE:
             run = measurement.rows(self.effort)[0].run
-            if run.func not in seen:
+            if measurement.missing() is None and run.func not in seen:
                 seen.add(run.func)
                 sample = run_once(run)
                 self.assertLessEqual({column.key for column in measurement.columns}, set(sample), measurement.name)
@@ -67,6 +73,30 @@ class MeasurementTests(SynchronousTestCase):
         error = self.assertRaises(BenchmarkError, run_once, partial(cost, broken, self.effort))
         self.assertIn("status 3", str(error))
         self.assertIn("no such luck", str(error))
+
+    def test_a_checkout_is_measured_beside_another(self) -> None:
+        """Here it is the same one; anything else is no checkout."""
+        here = Path(__file__).parents[2]
+        for measurement in compared(other(here)):
+            this, that = measurement.rows(self.effort)
+            self.assertNotEqual(this.label, that.label)
+            self.assertGreater(run_once(that.run)["cost"], 0)
+        self.assertRaises(BenchmarkError, other, self.directory)
+
+    def test_what_reports_of_relays_that_work_as_one_cost_needs_all_of_them(self) -> None:
+        """The loads of both arrive."""
+        _, both, alone = CLUSTER_REPORTS.rows(self.effort)
+        self.assertGreater(run_once(both.run)["cost"], 0)
+        self.assertEqual(run_once(alone.run)["redis"], 0)
+
+    test_what_reports_of_relays_that_work_as_one_cost_needs_all_of_them.skip = missing()  # type: ignore[attr-defined]
+
+    def test_what_cannot_be_measured_here_is_told(self) -> None:
+        """In one line."""
+        said = StringIO()
+        self.patch(sys, "stderr", said)
+        self.assertFalse(can_be_measured(attrs.evolve(CLUSTER_REPORTS, missing=lambda: "no such luck")))
+        self.assertEqual(said.getvalue(), "without cluster-reports: no such luck\n")
 
     def test_an_outage_is_measured(self) -> None:
         """All that is sent is delivered."""

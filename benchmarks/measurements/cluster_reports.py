@@ -1,0 +1,99 @@
+"""What reports cost when several relays share the daemons."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AsyncExitStack
+from functools import partial
+
+from benchmarks import machine
+from benchmarks.cluster import cluster
+from benchmarks.load.reporters import Reporters, reporters
+from benchmarks.load.reports import DIFFERENT
+from benchmarks.measurements.reports import DAEMONS
+from benchmarks.model import Column, Effort, Measurement, Row, Sample
+from benchmarks.redis import Redis, missing, running_redis
+from benchmarks.subjects import SHARE_COLUMNS, Running
+
+_SIZE = 200
+_SECONDS = 3.0
+
+
+async def _report(relays: list[Running], loads: list[Reporters], seconds: float) -> tuple[int, Sample]:
+    """Have all daemons report at once.
+
+    :return: how many reports arrived, and what the relays together used.
+    """
+    for relay, load in zip(relays, loads, strict=True):
+        load.tell(relay.port)
+    for load in loads:
+        await load.hear()
+    cpu, waited, began = _used(relays), sum(relay.waited() for relay in relays), time.perf_counter()
+    for load in loads:
+        load.tell(seconds)
+    arrived = sum([int(await load.hear()) for load in loads])
+    took = time.perf_counter() - began
+    used, kept = _used(relays) - cpu, sum(relay.waited() for relay in relays) - waited
+    return arrived, {
+        "cost": used / arrived * 1e6,
+        "capacity": len(relays) * arrived / used,
+        "rate": arrived / took,
+        "busy": used / took / len(relays) * 100,
+        "kept": kept / took / len(relays) * 100,
+    }
+
+
+def _used(relays: list[Running]) -> float:
+    for relay in relays:
+        relay.check()
+    return sum(relay.cpu() for relay in relays)
+
+
+async def _loaded(redis: Redis | None, number: int, effort: Effort) -> tuple[int, Sample]:
+    async with AsyncExitStack() as stack:
+        loads = [
+            await stack.enter_async_context(
+                reporters(each * DAEMONS, DAEMONS, _SIZE, effort.number(DIFFERENT), machine.cores_of(each, number)[1])
+            )
+            for each in range(number)
+        ]
+        relays = await stack.enter_async_context(cluster(redis, loads))
+        return await _report(relays, loads, effort.seconds(_SECONDS))
+
+
+async def _alone(effort: Effort) -> Sample:
+    _, sample = await _loaded(None, 1, effort)
+    return {**sample, "redis": 0.0}
+
+
+async def _together(number: int, effort: Effort) -> Sample:
+    async with running_redis() as redis:
+        before = redis.counts()
+        arrived, sample = await _loaded(redis, number, effort)
+        return {**sample, "redis": redis.counts().since(before).cpu / arrived * 1e6}
+
+
+def _rows(effort: Effort) -> list[Row]:
+    rows = [Row(_name(number), partial(_together, number, effort)) for number in (1, 2)]
+    return [*rows, Row("1 relay without Redis", partial(_alone, effort))]
+
+
+def _name(number: int) -> str:
+    return "1 relay" if number == 1 else f"{number} relays"
+
+
+CLUSTER_REPORTS = Measurement(
+    "cluster-reports",
+    f"reports of {_SIZE} B at full speed, {DAEMONS} daemons and a server for each relay of one cluster; 'a core each' "
+    "is what that many cores of their own would carry by the CPU per report",
+    (
+        Column("cost", "CPU µs/report", 2),
+        Column("capacity", "reports/s, a core each"),
+        Column("rate", "reports/s"),
+        Column("redis", "Redis CPU µs/report", 3),
+        *SHARE_COLUMNS,
+    ),
+    _rows,
+    "2 relays 1.8 times 1: a ratio of 0.90 or more; of the rates on four cores, two for the loads",
+    missing,
+)
