@@ -26,7 +26,7 @@ from makima_relay.ports import StoreUnavailableError
 MOST_FINISHED: Final = 10_000
 #: Seconds between two rounds, in which what has changed is written.
 _ROUND: Final = 1.0
-#: Tasks that are written in one go, and seconds until the next: others have their turn.
+#: Tasks, and daemons, that are written in one go, and seconds until the next: others have their turn.
 _PIECE: Final = 200
 _PAUSE: Final = 0.01
 #: Of what has changed when the relay stops, so many tasks are still written.
@@ -161,7 +161,8 @@ class Summaries:
         """Write when a second has passed since the last time, or what follows in a moment, if there is very much."""
         if self._round is None and not self._is_writing and (self._tasks or self._daemons):
             due = self._written_at + _ROUND - self._clock.monotonic()
-            wait = _PAUSE if len(self._tasks) >= _PIECE else max(_PAUSE, due)
+            is_much = max(len(self._tasks), len(self._daemons)) >= _PIECE
+            wait = _PAUSE if is_much else max(_PAUSE, due)
             self._round = self._clock.reactor.callLater(wait, self._make_round)
 
     def _make_round(self) -> None:
@@ -199,7 +200,9 @@ class Summaries:
             session.command("SET", self._why_key, why, "EX", LASTING)
 
     def _write_daemons(self, session: Session) -> None:
-        changed, self._daemons = self._daemons, {}
+        changed = list(islice(self._daemons, _PIECE))
+        for daemon_id in changed:
+            del self._daemons[daemon_id]
         shown = [(daemon_id, self._summarizer.daemon(daemon_id)) for daemon_id in changed]
         gone = [daemon_id for daemon_id, text in shown if text is None]
         there = [word for daemon_id, text in shown if text is not None for word in (daemon_id, text)]
@@ -207,6 +210,7 @@ class Summaries:
             session.command("HDEL", self._daemons_key, *gone)
         if there:
             session.command("HSET", self._daemons_key, *there)
+            session.command("EXPIRE", self._daemons_key, LASTING)
 
     def _refresh(self) -> None:
         """Write all daemons, and have what is there stay."""
@@ -214,9 +218,7 @@ class Summaries:
         session = self._session
         if session is not None:
             self._daemons.update(dict.fromkeys(self._summarizer.daemon_ids()))
-            self._write_daemons(session)
-            for key in (self._daemons_key, self._why_key):
-                session.command("EXPIRE", key, LASTING)
+            session.command("EXPIRE", self._why_key, LASTING)
             self._write_tasks(session, [])
             self._write_soon()
 

@@ -241,8 +241,16 @@ class OverviewTests(RedisTestCase):
         await self.show("a", Shown([make_task("t2", 10.0)], ["d2"]))
         while await self.ids() != [("a", "t2")]:
             pass
-        daemons = await self.overview.daemons(["a"])
-        self.assertEqual([daemon.daemon_id for _, daemon in daemons], ["d2"])
+        while [daemon.daemon_id for _, daemon in await self.overview.daemons(["a"])] != ["d2"]:
+            pass
+
+    async def test_very_many_daemons_are_written_a_few_at_a_time(self) -> None:
+        """None is left out."""
+        await self.show("a", Shown(daemons=[f"d{number}" for number in range(1_010)]))
+        while len(await self.overview.daemons(["a"])) < 1_010:
+            pass
+        (calls,) = re.findall(rb"cmdstat_hset:calls=(\d+)", await self.ask("INFO", "commandstats"))
+        self.assertEqual(int(calls), 6)
 
     async def test_whatever_page_is_wanted_the_session_lives_on(self) -> None:
         """Numbers that Redis does not take would end it."""
@@ -265,6 +273,8 @@ class OverviewTests(RedisTestCase):
         """It is put off as long as the relay is there."""
         await self.show("a", Shown([make_task("t2", 20.0), make_task("t1", 10.0, TaskStatus.COMPLETED)], ["d1"]))
         await self.written("a", 2)
+        while not await self.overview.daemons(["a"]):
+            pass
         names = self.names
         for key in (names.rows("a"), names.order("a"), names.ended("a"), names.daemons("a"), names.why("a")):
             self.assertGreater(await self.ask("TTL", key), 3_500, key)
