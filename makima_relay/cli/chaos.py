@@ -8,20 +8,23 @@ from pathlib import Path
 
 import click
 
-from makima_relay.sandbox.chaos.faults import Kind
+from makima_relay.sandbox.chaos.faults import CLUSTERED, PLAIN, Kind
 
-_KINDS = ", ".join(Kind)
+_KINDS = ", ".join(PLAIN)
+_MORE_KINDS = ", ".join(CLUSTERED)
 
 
-def _chosen_kinds(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[Kind, ...]:
+def _chosen_kinds(context: click.Context, _parameter: click.Parameter, text: str) -> tuple[Kind, ...]:
     words = [word.strip() for word in text.split(",")]
+    allowed = tuple(Kind) if context.params["relays"] > 1 else PLAIN
     if words == ["all"]:
-        return tuple(Kind)
+        return allowed
     if words == ["none"]:
         return ()
     for word in words:
-        if word not in set(Kind):
-            raise click.BadParameter(f"{word!r} is not allowed; it takes all, none, or some of {_KINDS}")
+        if word not in allowed:
+            takes = f"it takes all, none, or some of {', '.join(allowed)}"
+            raise click.BadParameter(f"{word!r} is not allowed; {takes}")
     return tuple(kind for kind in Kind if kind in words)
 
 
@@ -35,6 +38,14 @@ def _chosen_kinds(_context: click.Context, _parameter: click.Parameter, text: st
 )
 @click.option("--seed", type=click.IntRange(0), help="Makes the schedule; by default a random one, which is shown.")
 @click.option("--daemons", type=click.IntRange(1, 1_000), default=20, show_default=True, help="How many there are.")
+@click.option(
+    "--relays",
+    type=click.IntRange(1, 9),
+    default=1,
+    show_default=True,
+    is_eager=True,
+    help="So many work as one, through a redis-server of their own.",
+)
 @click.option(
     "--rate",
     type=click.FloatRange(1, 1_000_000),
@@ -56,7 +67,7 @@ def _chosen_kinds(_context: click.Context, _parameter: click.Parameter, text: st
     default="all",
     show_default=True,
     callback=_chosen_kinds,
-    help=f"With commas between them: {_KINDS}; or none.",
+    help=f"With commas between them: {_KINDS}; with several relays also {_MORE_KINDS}; or none.",
 )
 @click.option(
     "--disk",
@@ -78,6 +89,7 @@ def chaos(
     seconds: float,
     seed: int | None,
     daemons: int,
+    relays: int,
     rate: float,
     on_daemon_loss: str,
     kinds: tuple[Kind, ...],
@@ -99,6 +111,7 @@ def chaos(
         seconds=seconds,
         seed=secrets.randbelow(1_000_000) if seed is None else seed,
         daemons=daemons,
+        relays=relays,
         rate=rate,
         on_daemon_loss=on_daemon_loss,
         kinds=kinds,

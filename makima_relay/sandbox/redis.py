@@ -34,3 +34,9 @@ def on_socket(program: str, socket: Path) -> list[str]:
     """The command for a Redis that keeps nothing, and that only this machine can reach."""
     directory = str(socket.parent)
     return [program, "--port", "0", "--unixsocket", str(socket), "--dir", directory, "--save", ""]
+
+
+def on_port(program: str, port: int, directory: Path) -> list[str]:
+    """The command for a Redis that keeps what it has in a directory, and that only this machine can reach."""
+    where = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory)]
+    return [program, *where, "--save", "", "--appendonly", "yes"]

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.sandbox import SandboxError
-from makima_relay.sandbox.chaos.director import Director, Stage
+from makima_relay.sandbox.chaos.director import Director, Site, Stage
 from makima_relay.sandbox.chaos.faults import Fault, Kind, Planned
 from makima_relay.sandbox.chaos.proxy import Mode
 from tests.fakes import clock_on, elapse
@@ -50,10 +50,9 @@ class DirectorTests(SynchronousTestCase):
             Recorder(name, self.notes, self.reactor) for name in ("relay", "proxy", "ledger", "east", "west")
         )
         stage: Any = Stage(
-            relay=self.relay,
-            proxy=self.proxy,
+            sites=[Site(relay=self.relay, proxy=self.proxy)],  # type: ignore[arg-type]
             workers=[east, west],
-            ledger=self.ledger,  # type: ignore[arg-type]
+            ledger=self.ledger,
         )
         self.director = Director(self.reactor, clock_on(self.reactor), stage, self.lines.append)
 

@@ -43,7 +43,7 @@ def figures(**changes: Any) -> Figures:
 
 def moment(**changes: Any) -> Moment:
     """How it stands in the midst."""
-    usual = Moment(elapsed=12.34, seconds=60.0, sent=2_000, delivered=1_900, tasks=7, relay=True, faults="")
+    usual = Moment(elapsed=12.34, seconds=60.0, sent=2_000, delivered=1_900, tasks=7, relays=[True], faults="")
     return attrs.evolve(usual, **changes)
 
 
@@ -121,7 +121,7 @@ class ScreenTests(SynchronousTestCase):
         screen = PlainScreen(lines.append)
         for elapsed in (9.9, 10.1, 15.0, 20.0, 20.2):
             screen.show(moment(elapsed=elapsed))
-        screen.show(moment(elapsed=31.0, relay=False, faults="kill for 2.0 s"))
+        screen.show(moment(elapsed=31.0, relays=[False], faults="kill for 2.0 s"))
         screen.close()
         counts = "reports: 2,000 sent, 1,900 delivered, 100 under way or refused  tasks: 7 done"
         self.assertEqual(

@@ -33,7 +33,7 @@ class WorkerTests(SynchronousTestCase):
         """Make a daemon."""
         self.endpoint = MemoryEndpoint(self.reactor)
         options = WorkerOptions(url="ws://relay.example/ws/daemon", key="k", name="d", slots=4, pace=pace)
-        self.worker = Worker(options, self.endpoint, clock_on(self.reactor), self.ledger)
+        self.worker = Worker(options, [self.endpoint], clock_on(self.reactor), self.ledger)
         self.worker.start()
 
     def accept(self) -> ServerPeer:

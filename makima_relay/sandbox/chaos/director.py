@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
 import attrs
@@ -13,9 +13,10 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from makima_relay.clock import Clock
-from makima_relay.sandbox.chaos.faults import DAEMONS, UPSTREAM, Fault, Kind, Planned
+from makima_relay.sandbox.chaos.faults import DAEMONS, LINK, REDIS, UPSTREAM, Fault, Kind, Planned
 from makima_relay.sandbox.chaos.ledger import Ledger
 from makima_relay.sandbox.chaos.proxy import Mode, Proxy
+from makima_relay.sandbox.chaos.redis import RedisProcess
 from makima_relay.sandbox.chaos.relay import RelayProcess
 from makima_relay.sandbox.chaos.worker import Worker
 
@@ -26,14 +27,39 @@ _POLL_INTERVAL: Final = 0.1
 _RESPITE: Final = 1.0
 
 
-@attrs.frozen(kw_only=True)
-class Stage:
-    """What can fail."""
+@attrs.frozen(kw_only=True, eq=False)
+class Site:
+    """A relay with what is around it.
+
+    :ivar proxy: the way to its server.
+    :ivar link: the way to Redis, where there are several relays.
+    :ivar upstream: held while that way fails.
+    :ivar busy: held while something is done to the relay.
+    """
 
     relay: RelayProcess
     proxy: Proxy
+    link: Proxy | None = None
+    upstream: DeferredLock = attrs.field(factory=DeferredLock)
+    busy: DeferredLock = attrs.field(factory=DeferredLock)
+
+
+@attrs.frozen(kw_only=True)
+class Stage:
+    """What can fail.
+
+    :ivar redis: where there are several relays.
+    """
+
+    sites: Sequence[Site]
     workers: Sequence[Worker]
     ledger: Ledger
+    redis: RedisProcess | None = None
+
+    @property
+    def all_places(self) -> range:
+        """Those of all relays."""
+        return range(len(self.sites))
 
 
 class Director:
@@ -49,8 +75,7 @@ class Director:
         self._clock = clock
         self._stage = stage
         self._note = note
-        self._upstream = DeferredLock()
-        self._relay = DeferredLock()
+        self._redis = DeferredLock()
         self._calls: list[IDelayedCall] = []
         self._plays: set[Deferred[None]] = set()
         self._failure: Failure | None = None
@@ -78,8 +103,9 @@ class Director:
     async def finish(self) -> None:
         """Begin nothing more, and wait until nothing is done to the relay."""
         self._finishing = True
-        await self._relay.acquire()
-        self._relay.release()
+        for site in self._stage.sites:
+            await site.busy.acquire()
+            site.busy.release()
 
     def check(self) -> None:
         """Raise what went wrong, if anything."""
@@ -96,12 +122,15 @@ class Director:
             self._failure = self._failure or failure
 
     async def _play(self, fault: Fault) -> None:
+        site = self._stage.sites[fault.relay]
         if fault.kind in DAEMONS:
             await self._shown(fault, self._part)
         elif fault.kind in UPSTREAM:
-            await self._upstream.run(self._in_turn, fault, self._cut_off)
+            await site.upstream.run(self._in_turn, fault, self._cut_off)
+        elif fault.kind in REDIS:
+            await self._redis.run(self._in_turn, fault, self._unlink if fault.kind in LINK else self._upset_redis)
         else:
-            await self._relay.run(self._in_turn, fault, self._full_disk if fault.kind is Kind.DISK else self._restart)
+            await site.busy.run(self._in_turn, fault, self._full_disk if fault.kind is Kind.DISK else self._restart)
 
     def _in_turn(self, fault: Fault, play: Callable[[Fault], Any]) -> Deferred[None]:
         return Deferred.fromCoroutine(self._shown(fault, play))
@@ -122,17 +151,57 @@ class Director:
 
     async def _part(self, fault: Fault) -> None:
         """Daemons go away and come back."""
+        where = (fault.relay,) if fault.kind is Kind.MOVE else ()
         for place in fault.daemons:
-            self._stage.workers[place].go_away(fault.seconds)
+            self._stage.workers[place].go_away(fault.seconds, *where)
         await deferLater(self._reactor, fault.seconds)
 
     async def _cut_off(self, fault: Fault) -> None:
         """The way to the server fails."""
-        proxy = self._stage.proxy
+        await self._spoil(self._stage.sites[fault.relay].proxy, fault)
+
+    async def _unlink(self, fault: Fault) -> None:
+        """A relay's way to Redis fails."""
+        link = self._stage.sites[fault.relay].link
+        assert link is not None, "there are several relays"
+        self._isolated((fault.relay,), alone=True)
+        await self._spoil(link, fault)
+        self._mended((fault.relay,))
+
+    async def _upset_redis(self, fault: Fault) -> None:
+        """Redis itself fails, for all."""
+        redis, places = self._stage.redis, self._stage.all_places
+        assert redis is not None, "there are several relays"
+        self._isolated(places, alone=False)
+        match fault.kind:
+            case Kind.REDIS_FLUSH:
+                await redis.flush()
+            case Kind.REDIS_STOP:
+                redis.freeze()
+                await deferLater(self._reactor, fault.seconds)
+                redis.thaw()
+            case _:
+                await redis.kill()
+                if fault.kind is Kind.REDIS_LOSS:
+                    redis.lose_data()
+                await deferLater(self._reactor, fault.seconds)
+                await redis.start()
+        self._mended(places)
+
+    def _isolated(self, places: Collection[int], *, alone: bool) -> None:
+        if self._stage.redis is not None:
+            self._stage.ledger.relays_cut_off(places, self._clock.monotonic(), alone=alone)
+
+    def _mended(self, places: Collection[int]) -> None:
+        if self._stage.redis is not None:
+            self._stage.ledger.relays_mended(places, self._clock.monotonic())
+
+    async def _spoil(self, proxy: Proxy, fault: Fault) -> None:
+        """A proxy misbehaves."""
         match fault.kind:
             case Kind.CUT:
                 proxy.cut()
-            case Kind.REFUSE:
+            case Kind.REFUSE | Kind.REDIS_CUT:
                 await proxy.refuse()
                 await deferLater(self._reactor, fault.seconds)
                 await proxy.accept()
@@ -142,29 +211,31 @@ class Director:
                 proxy.behave(Mode.FORWARD)
 
     async def _restart(self, fault: Fault) -> None:
-        """The relay ends, and starts again."""
-        relay, ledger = self._stage.relay, self._stage.ledger
+        """A relay ends, and starts again."""
+        relay, ledger, place = self._stage.sites[fault.relay].relay, self._stage.ledger, fault.relay
+        self._isolated((place,), alone=True)
         if fault.kind is Kind.KILL:
-            ledger.relay_killed(self._clock.monotonic())
+            ledger.relay_killed(self._clock.monotonic(), place)
             await relay.kill()
         else:
             await relay.stop()
-        ledger.relay_ended(self._clock.monotonic())
+        ledger.relay_ended(self._clock.monotonic(), place)
         if fault.kind is Kind.KILL:
             await relay.check_database()
         await deferLater(self._reactor, fault.seconds)
         await relay.start()
-        ledger.relay_ready(self._clock.monotonic())
+        ledger.relay_ready(self._clock.monotonic(), place)
+        self._mended((place,))
         await deferLater(self._reactor, _RESPITE)
 
     async def _full_disk(self, fault: Fault) -> None:
-        """The relay cannot write, and after that can again; that it may notice a little later."""
-        relay, ledger = self._stage.relay, self._stage.ledger
+        """A relay cannot write, and after that can again; that it may notice a little later."""
+        relay, ledger = self._stage.sites[fault.relay].relay, self._stage.ledger
         relay.fill_disk()
-        ledger.relay_suspended()
+        ledger.relay_suspended(fault.relay)
         await deferLater(self._reactor, fault.seconds)
         relay.empty_disk()
         deadline = self._clock.monotonic() + _RECOVERY
         while not await relay.can_write() and self._clock.monotonic() < deadline:
             await deferLater(self._reactor, _POLL_INTERVAL)
-        ledger.relay_suspended()
+        ledger.relay_suspended(fault.relay)

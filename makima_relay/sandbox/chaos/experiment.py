@@ -5,39 +5,32 @@ from __future__ import annotations
 import os
 import random
 import secrets
-import socket
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from twisted.internet.defer import DeferredList, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import deferLater
 from twisted.logger import globalLogPublisher
 
-from makima_relay.admission import Admission
 from makima_relay.clock import Clock
 from makima_relay.endpoints import client_endpoint
-from makima_relay.sandbox import SandboxError
 from makima_relay.sandbox.chaos.director import Director, Stage
 from makima_relay.sandbox.chaos.disk import Disk
 from makima_relay.sandbox.chaos.errors import Errors
 from makima_relay.sandbox.chaos.faults import Kind
-from makima_relay.sandbox.chaos.figures import Figures
-from makima_relay.sandbox.chaos.gauges import Gauges, slope
+from makima_relay.sandbox.chaos.figures import Figures, RelayFigures
+from makima_relay.sandbox.chaos.gauges import Reading, slope
 from makima_relay.sandbox.chaos.ledger import Ledger
 from makima_relay.sandbox.chaos.options import ChaosOptions
-from makima_relay.sandbox.chaos.proxy import Proxy
-from makima_relay.sandbox.chaos.relay import RelayProcess
+from makima_relay.sandbox.chaos.redis import RedisProcess
 from makima_relay.sandbox.chaos.schedule import Plan, schedule
 from makima_relay.sandbox.chaos.screen import Moment, Screen
 from makima_relay.sandbox.chaos.server import ChaosServer
+from makima_relay.sandbox.chaos.site import GRACE, PEER_GRACE, Place, RelaySite, free_port
 from makima_relay.sandbox.chaos.worker import HEARTBEAT_INTERVAL, Worker, WorkerOptions
-from makima_relay.sandbox.peers import PeerFactory
 from makima_relay.sandbox.working import without_settings
 
-#: How long a daemon may be away without losing its tasks, in seconds.
-GRACE: Final = 3.0
 _SLOTS: Final = 4
 #: Tasks last about so long, in seconds, the longest half as long as all of it at most.
 _SHORTEST: Final = 1.0
@@ -46,91 +39,86 @@ _LONGEST: Final = 10.0
 _PRESSURE: Final = 1.25
 #: A task may be at work twice for so long, in seconds: a heartbeat tells of it, and the interrupt has to arrive.
 _OVERLAP_LIMIT: Final = HEARTBEAT_INTERVAL + 0.5
-#: After the last fault all must arrive within this, in seconds.
+#: Likewise at two relays: those have to tell each other, which takes a presence.
+_PEER_OVERLAP_LIMIT: Final = 5.0 + _OVERLAP_LIMIT
+#: A relay that is seen no more is away after this, in seconds; one that has just said that it is there, as well.
+_PRESENCE: Final = 15.0
+#: By the others' clocks it may be away for so much longer than here, in seconds.
+_TOLERANCE: Final = 0.5
+#: After the last fault all must arrive within this, in seconds; with several relays, that try Redis once a minute.
 _PATIENCE: Final = 60.0
+_PEER_PATIENCE: Final = 150.0
 _LAST_PROOF: Final = 0.5
 _POLL_INTERVAL: Final = 0.1
-#: Ports that the system does not give to outgoing connections by itself: those could take the relay's while it is away.
-_PORTS: Final = range(20_000, 32_000)
+_LINK_INTERVAL: Final = 0.5
 
 
 class Experiment:
     """Everything that takes part.
 
-    :param directory: where the relay works.
-    :param disk: where its database is.
+    :param directory: where the relays work.
+    :param disks: where the database of each of them is.
     """
 
-    def __init__(self, reactor: Any, options: ChaosOptions, directory: Path, disk: Disk) -> None:
+    def __init__(self, reactor: Any, options: ChaosOptions, directory: Path, disks: Sequence[Disk]) -> None:
         self._reactor = reactor
         self._options = options
-        self._directory = directory
         self._clock = clock = Clock(reactor)
         self._key = secrets.token_urlsafe(16)
-        self._relay_port, proxy_port = _free_port(), _free_port()
-        self._proxy_port = proxy_port
-        self.ledger = ledger = Ledger(GRACE)
-        pace = options.rate / (options.daemons * _SLOTS)
-        lengths = (_SHORTEST, min(_LONGEST, options.seconds / 2))
-        shortest, longest = (max(2, round(pace * each)) for each in lengths)
-        self._server = ChaosServer(
-            clock,
-            ledger,
-            most=round(options.daemons * _SLOTS * _PRESSURE),
-            lengths=(shortest, longest),
-            chance=random.Random(f"{options.seed} tasks"),  # noqa: S311 - no secret
-        )
-        self._peers = PeerFactory(self._server, Admission(self._key), reactor)
-        self._server_port: IListeningPort = reactor.listenTCP(0, self._peers, interface="127.0.0.1")
-        self._proxy = Proxy(reactor, self._server_port.getHost().port)
-        environment = {**without_settings(os.environ), "MAKIMA_API_KEY": self._key, "PYTHONUNBUFFERED": "1"}
-        self._relay = RelayProcess(
-            reactor,
-            self._relay_command(),
-            environment,
-            directory,
-            disk,
-            f"http://127.0.0.1:{self._relay_port}",
-        )
-        self._workers = [self._worker(number, pace) for number in range(options.daemons)]
+        self.ledger = Ledger(GRACE, options.relays, PEER_GRACE - _TOLERANCE)
+        self._pace = options.rate / (options.daemons * _SLOTS)
+        redis_port = None if options.relays == 1 else free_port()
+        environment = without_settings(os.environ)
+        self._redis = None if redis_port is None else RedisProcess(reactor, redis_port, directory, environment)
+        self._sites = [self._site(number, directory, disk, redis_port) for number, disk in enumerate(disks)]
+        self._workers = [self._worker(number) for number in range(options.daemons)]
         self._log = (directory / "chaos.log").open("w", encoding="utf-8", buffering=1)
-        stage = Stage(relay=self._relay, proxy=self._proxy, workers=self._workers, ledger=ledger)
+        sites = [each.site for each in self._sites]
+        stage = Stage(sites=sites, workers=self._workers, ledger=self.ledger, redis=self._redis)
         self._director = Director(reactor, clock, stage, self._note)
-        self.gauges = Gauges(self._relay)
+        self._watches: list[Deferred[None]] = []
         self._began = clock.monotonic()
         self._errors = Errors(self._note)
         globalLogPublisher.addObserver(self._errors)
 
-    def _relay_command(self) -> list[str]:
-        twistd = Path(sys.executable).with_name("twistd")
-        if not twistd.exists():
-            raise SandboxError(f"{twistd} is missing: install makima-relay into the environment of {sys.executable}")
-        settings = {
-            "listen": f"tcp:{self._relay_port}:interface=127.0.0.1",
-            "server-url": f"ws://127.0.0.1:{self._proxy_port}",
-            "database": "database/relay.sqlite3",
-            "agent-name": "chaos",
-            "daemon-grace": GRACE,
-            "on-daemon-loss": self._options.on_daemon_loss,
-            "max-task-attempts": 1_000,
-            "heartbeat-interval": 1,
-            "auth-timeout": 3,
-            "ping-interval": 2,
-            "ping-timeout": 2,
-            "daemon-ping-interval": 5,
-            "daemon-ping-timeout": 5,
-            "reconnect-initial-delay": 0.2,
-            "reconnect-max-delay": 1,
-            "max-reconnect-attempts": 0,
-            "task-retention": "2m",
-        }
-        options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-        return [sys.executable, str(twistd), "--nodaemon", "--pidfile=", "makima-relay", *options]
+    def _site(self, number: int, directory: Path, disk: Disk, redis_port: int | None) -> RelaySite:
+        place = Place(
+            name="" if redis_port is None else f"relay-{number + 1}",
+            directory=directory,
+            disk=disk,
+            key=self._key,
+            on_daemon_loss=self._options.on_daemon_loss,
+            redis_port=redis_port,
+        )
+        return RelaySite(self._reactor, place, self._server(number))
 
-    def _worker(self, number: int, pace: float) -> Worker:
-        url = f"ws://127.0.0.1:{self._relay_port}/ws/daemon"
-        options = WorkerOptions(url=url, key=self._key, name=f"daemon-{number:02}", slots=_SLOTS, pace=pace)
-        return Worker(options, client_endpoint(self._reactor, url, 5.0, None), self._clock, self.ledger)
+    def _server(self, number: int) -> ChaosServer:
+        options = self._options
+        lengths = (_SHORTEST, min(_LONGEST, options.seconds / 2))
+        shortest, longest = (max(2, round(self._pace * each)) for each in lengths)
+        # The first has most tasks, the last fewest: so there is something to share.
+        share = (options.relays - number) / sum(range(1, options.relays + 1))
+        return ChaosServer(
+            self._clock,
+            self.ledger,
+            most=round(options.daemons * _SLOTS * _PRESSURE * share),
+            lengths=(shortest, longest),
+            chance=random.Random(f"{options.seed} tasks" + (f" {number}" if number else "")),  # noqa: S311 - no secret
+            relay=number,
+        )
+
+    def _worker(self, number: int) -> Worker:
+        urls = [each.url for each in self._sites]
+        relay = number % len(urls)
+        name = f"daemon-{number:02}"
+        options = WorkerOptions(url=urls[relay], key=self._key, name=name, slots=_SLOTS, pace=self._pace)
+        endpoints = [client_endpoint(self._reactor, url, 5.0, None) for url in urls]
+        return Worker(options, endpoints, self._clock, self.ledger, relay)
+
+    @property
+    def readings(self) -> Sequence[Reading]:
+        """Memory and database of the first relay, over time."""
+        return self._sites[0].gauges.readings
 
     @property
     def elapsed(self) -> float:
@@ -144,45 +132,66 @@ class Experiment:
 
     async def play(self, screen: Screen) -> Figures:
         """Start everything, have it fail, and wait until all has arrived that will."""
-        options = self._options
-        await self._proxy.listen(self._proxy_port)
-        await self._relay.start()
-        self.ledger.relay_ready(self._clock.monotonic())
+        await self._start()
+        self._began = self._clock.monotonic()
+        self._director.begin(schedule(self._plan()))
+        while self.elapsed < self._options.seconds and self._goes_on():
+            await self._look(screen)
+        for site in self._sites:
+            site.server.stop()
+        self._note("no more tasks")
+        while not self._is_over() and self._goes_on():
+            await self._look(screen)
+        # What has arrived last is proven to have a little later.
+        await deferLater(self._reactor, _LAST_PROOF)
+        return await self._close()
+
+    async def _start(self) -> None:
+        if self._redis is not None:
+            await self._redis.start()
+        for number, site in enumerate(self._sites):
+            await site.start()
+            self.ledger.relay_ready(self._clock.monotonic(), number)
+            if self._redis is not None:
+                self._watches.append(Deferred.fromCoroutine(self._watch(number)))
         for worker in self._workers:
             worker.start()
-        self._server.start()
-        self._began = self._clock.monotonic()
-        plan = Plan(
+        for site in self._sites:
+            site.server.start()
+
+    def _plan(self) -> Plan:
+        options = self._options
+        return Plan(
             seed=options.seed,
             seconds=options.seconds,
             daemons=options.daemons,
             grace=GRACE,
             kinds=options.kinds,
             every=options.every,
+            relays=options.relays,
+            patience=_PRESENCE + PEER_GRACE,
         )
-        self._director.begin(schedule(plan))
-        while self.elapsed < options.seconds and self._goes_on():
-            await self._look(screen)
-        self._server.stop()
-        self._note("no more tasks")
-        while not self._is_over() and self._goes_on():
-            await self._look(screen)
-        self._relay.figures.memory_slope = slope(self.gauges.readings)
-        # What has arrived last is proven to have a little later.
-        await deferLater(self._reactor, _LAST_PROOF)
-        return await self._close()
+
+    async def _watch(self, number: int) -> None:
+        """Tell the books whenever a relay says that it reaches the others."""
+        while True:
+            await deferLater(self._reactor, _LINK_INTERVAL)
+            if await self._sites[number].site.relay.is_linked():
+                self.ledger.relay_linked(number, self._clock.monotonic())
 
     def _goes_on(self) -> bool:
-        return not self._relay.figures.deaths
+        return not any(each.site.relay.figures.deaths for each in self._sites)
 
     def _is_over(self) -> bool:
         over = self._director.is_done and self.ledger.settled
-        return over or self.elapsed > self._options.seconds + _PATIENCE
+        patience = _PATIENCE if self._redis is None else _PEER_PATIENCE
+        return over or self.elapsed > self._options.seconds + patience
 
     async def _look(self, screen: Screen) -> None:
         await deferLater(self._reactor, _POLL_INTERVAL)
         self._director.check()
-        self.gauges.read(self.elapsed)
+        for each in self._sites:
+            each.gauges.read(self.elapsed)
         screen.show(
             Moment(
                 elapsed=self.elapsed,
@@ -190,54 +199,54 @@ class Experiment:
                 sent=self.ledger.reports.sent,
                 delivered=self.ledger.reports.delivered,
                 tasks=self.ledger.tasks.completed,
-                relay=self._relay.pid is not None,
+                relays=[each.site.relay.pid is not None for each in self._sites],
                 faults=", ".join(map(str, self._director.under_way)),
             )
         )
 
     async def _close(self) -> Figures:
-        """Stop the relay, and close the books."""
+        """Stop the relays, and close the books."""
         # Late on a busy machine, something may still be under way: a relay that starts cannot be stopped well.
         await self._director.finish()
-        self._note("the relay is stopped")
-        await self._relay.stop()
+        self._note("the relays are stopped" if self._redis else "the relay is stopped")
+        relays = [each.site.relay for each in self._sites]
+        for relay in relays:
+            await relay.stop()
         for line in self.ledger.close(self._clock.monotonic()):
             self._note(line)
-        await self._relay.check_database()
-        self._relay.close()
+        for relay in relays:
+            await relay.check_database()
+            relay.close()
         return Figures(
             seed=self._options.seed,
             seconds=self.elapsed,
-            overlap_limit=_OVERLAP_LIMIT,
+            overlap_limit=_OVERLAP_LIMIT if self._redis is None else _PEER_OVERLAP_LIMIT,
             faults={kind.value: self._director.played[kind] for kind in Kind if kind in self._options.kinds},
             reports=self.ledger.reports,
             tasks=self.ledger.tasks,
-            relay=self._relay.figures,
+            relay=self._relay_figures(),
+            relays=self._options.relays,
             errors=self._errors.count,
         )
+
+    def _relay_figures(self) -> RelayFigures:
+        """Those of all relays."""
+        figures = self._sites[0].site.relay.figures
+        figures.memory_slope = slope(self.readings)
+        for each in self._sites[1:]:
+            figures.add(each.site.relay.figures)
+        return figures
 
     async def stop(self) -> None:
         """Leave nothing running, whatever happened."""
         self._director.stop()
-        self._server.stop()
+        for watch in self._watches:
+            watch.addErrback(lambda _: None).cancel()
+        for site in self._sites:
+            site.server.stop()
         await DeferredList([worker.stop() for worker in self._workers])
-        await self._relay.kill()
-        await self._proxy.refuse()
-        await maybeDeferred(self._server_port.stopListening)
-        for link in list(self._peers.open):
-            link.drop()
-        await self._peers.all_closed()
+        await DeferredList([Deferred.fromCoroutine(site.stop()) for site in self._sites])
+        if self._redis is not None:
+            await self._redis.stop()
         globalLogPublisher.removeObserver(self._errors)
         self._log.close()
-
-
-def _free_port() -> int:
-    """Find a port on loopback that nobody listens on."""
-    for number in random.sample(_PORTS, len(_PORTS)):
-        with socket.socket() as trial:
-            try:
-                trial.bind(("127.0.0.1", number))
-            except OSError:
-                continue
-            return number
-    raise SandboxError("no port is free")

@@ -23,6 +23,8 @@ class ReportFigures:
     :ivar refused: turned away, because the task had gone to another daemon after the grace.
     :ivar reordered: first received after one of the same run with a higher number.
     :ivar sent_again: likewise, but after the end of the run, because a SIGKILL had taken them before they were proven.
+    :ivar overtaken: likewise, read by a relay that was cut off and that the daemon had left.
+    :ivar elsewhere: received by another server than that of their task.
     :ivar unproven: not read by the relay when the experiment ended.
     """
 
@@ -35,6 +37,8 @@ class ReportFigures:
     refused: int = 0
     reordered: int = 0
     sent_again: int = 0
+    overtaken: int = 0
+    elsewhere: int = 0
     unproven: int = 0
 
 
@@ -49,6 +53,8 @@ class TaskFigures:
     :ivar failed: those that the relay gave up, as it may after the grace.
     :ivar wrongly_failed: those that it gave up although a daemon had them, or had ended them.
     :ivar requeued: those that ran more than once.
+    :ivar ended_twice: those whose end one server received from two runs.
+    :ivar moved: runs that began at a daemon of another relay.
     :ivar taken_away: runs that had to stop although their daemon was not away for the grace.
     :ivar lost_in_window: commands that were read so shortly before a SIGKILL that they were not stored.
     :ivar unfinished: all others that had not ended when the experiment did.
@@ -62,6 +68,8 @@ class TaskFigures:
     failed: int = 0
     wrongly_failed: int = 0
     requeued: int = 0
+    ended_twice: int = 0
+    moved: int = 0
     taken_away: int = 0
     lost_in_window: int = 0
     unfinished: int = 0
@@ -99,11 +107,19 @@ class RelayFigures:
     final_database: int = 0
     reports_left: int = 0
 
+    def add(self, other: RelayFigures) -> None:
+        """Put another relay's to these."""
+        for name in ("starts", "deaths", "bad_stops", "damaged", "checks", "reports_left"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in ("slowest_start", "slowest_stop", "largest_rss", "largest_database", "final_database"):
+            setattr(self, name, max(getattr(self, name), getattr(other, name)))
+
 
 @attrs.define(kw_only=True)
 class Figures:
     """All that an experiment found.
 
+    :ivar relays: how many worked as one.
     :ivar faults: how often each kind was played.
     :ivar overlap_limit: how long tasks may overlap, in seconds.
     :ivar errors: what went wrong in the experiment itself.
@@ -116,6 +132,7 @@ class Figures:
     reports: ReportFigures
     tasks: TaskFigures
     relay: RelayFigures
+    relays: int = 1
     errors: int = 0
 
     def faults_found(self) -> list[str]:
@@ -127,6 +144,7 @@ class Figures:
             "reports that the relay did not take": reports.unproven,
             "completions lost": tasks.completions_lost,
             "tasks wrongly failed": tasks.wrongly_failed,
+            "tasks ended twice": tasks.ended_twice,
             "tasks wrongly taken away": tasks.taken_away,
             "tasks without an end": tasks.unfinished,
             "relay ended by itself": relay.deaths,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import attrs
@@ -16,6 +17,7 @@ _TOLERANCE: Final = 0.25
 class Machine:
     """One daemon.
 
+    :ivar relay: the place of the relay that it is, or was, connected to.
     :ivar connections: how many connections it has had.
     :ivar gone_at: when it lost its last one, or when the relay was ready after that.
     :ivar back_at: when it opened the one on which the relay has not answered yet: from then on it is back.
@@ -23,6 +25,7 @@ class Machine:
     :ivar runs: its runs that are not settled, by number.
     """
 
+    relay: int = 0
     is_connected: bool = False
     connections: int = 0
     gone_at: float = 0.0
@@ -44,6 +47,10 @@ class Machines:
     def __getitem__(self, name: str) -> Machine:
         return self._machines[name]
 
+    def get(self, name: str) -> Machine | None:
+        """One of them, once it has shown up."""
+        return self._machines.get(name)
+
     def returned(self, name: str, now: float) -> None:
         """A daemon has opened a connection and presents itself."""
         self._machines.setdefault(name, Machine()).back_at = now
@@ -52,9 +59,14 @@ class Machines:
         """The connection that it had opened is gone, and was never answered."""
         self._machines.setdefault(name, Machine()).back_at = None
 
-    def connected(self, name: str, now: float) -> Machine:
-        """The relay has accepted a daemon; if it was away too long, the relay may have given away what it had."""
+    def at(self, places: Collection[int]) -> Iterator[Machine]:
+        """Those of some relays."""
+        return (machine for machine in self._machines.values() if machine.relay in places)
+
+    def connected(self, name: str, now: float, relay: int = 0) -> Machine:
+        """A relay has accepted a daemon; if it was away too long, what it had may have been given away."""
         machine = self._machines.setdefault(name, Machine())
+        machine.relay = relay
         machine.connections += 1
         if self.is_overdue(name, now):
             for run in machine.runs.values():
@@ -78,12 +90,13 @@ class Machines:
         until = now if machine.back_at is None else machine.back_at
         return not machine.is_connected and (machine.overdue or until - machine.gone_at >= self._grace)
 
-    def relay_ended(self, now: float) -> None:
-        """Nobody counts any more how long they are away."""
+    def relay_ended(self, now: float, relay: int = 0) -> None:
+        """Nobody counts any more how long its daemons are away."""
         for name, machine in self._machines.items():
-            machine.overdue = self.is_overdue(name, now)
+            if machine.relay == relay:
+                machine.overdue = self.is_overdue(name, now)
 
-    def relay_ready(self, now: float) -> None:
-        """Every daemon has a fresh grace."""
-        for machine in self._machines.values():
+    def relay_ready(self, now: float, relay: int = 0) -> None:
+        """Every daemon of the relay has a fresh grace."""
+        for machine in self.at((relay,)):
             machine.gone_at = max(machine.gone_at, now)

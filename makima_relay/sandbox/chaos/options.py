@@ -6,7 +6,7 @@ from pathlib import Path
 
 import attrs
 
-from makima_relay.sandbox.chaos.faults import Kind
+from makima_relay.sandbox.chaos.faults import PLAIN, Kind
 
 
 @attrs.frozen(kw_only=True)
@@ -14,6 +14,7 @@ class ChaosOptions:
     """What an experiment is to be. Times are in seconds.
 
     :ivar rate: reports a second, of all daemons together.
+    :ivar relays: how many work as one.
     :ivar on_daemon_loss: the relay's setting.
     :ivar kinds: the faults that are played.
     :ivar small_disk: whether the database is on a file system of its own, which only root can make.
@@ -26,8 +27,9 @@ class ChaosOptions:
     seed: int
     daemons: int
     rate: float
+    relays: int = 1
     on_daemon_loss: str = "requeue"
-    kinds: tuple[Kind, ...] = tuple(Kind)
+    kinds: tuple[Kind, ...] = PLAIN
     small_disk: bool = False
     every: float | None = None
     plot: Path | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import attrs
 
@@ -55,11 +55,15 @@ class Overlaps:
                 if not overlap.unread and overlap.since is None:
                     overlap.since = now
 
-    def suspended(self) -> None:
-        """The relay cannot act on what it reads: what overlaps now counts from the next heartbeats on."""
-        for overlap in self._open.values():
-            overlap.unread = set(overlap.daemons)
-            overlap.since = None
+    def suspended(self, concerns: Callable[[str], bool]) -> None:
+        """A relay cannot act on what it reads: what overlaps now counts from the next heartbeats on.
+
+        :param concerns: whether that concerns a task.
+        """
+        for task_id, overlap in self._open.items():
+            if concerns(task_id):
+                overlap.unread = set(overlap.daemons)
+                overlap.since = None
 
     def closed(self, now: float) -> float:
         """Close the books.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from rich.text import Text
 from twisted.internet.defer import CancelledError
 
 from makima_relay.sandbox import SandboxError
-from makima_relay.sandbox.chaos.disk import LimitedFiles, SmallDisk
+from makima_relay.sandbox.chaos.disk import Disk, LimitedFiles, SmallDisk
 from makima_relay.sandbox.chaos.experiment import Experiment
 from makima_relay.sandbox.chaos.figures import Figures
 from makima_relay.sandbox.chaos.gauges import Reading
@@ -60,18 +61,21 @@ async def _make(
     reactor: Any, options: ChaosOptions, directory: Path, screen: Screen
 ) -> tuple[Figures, Sequence[Reading]]:
     """Make the experiment, and leave nothing of it running."""
-    path = directory / "database"
-    path.mkdir()
-    disk = SmallDisk(path) if options.small_disk else LimitedFiles(path)
-    try:
-        experiment = Experiment(reactor, options, directory, disk)
+    with ExitStack() as stack:
+        disks = [stack.enter_context(closing(_disk(directory, number, options))) for number in range(options.relays)]
+        experiment = Experiment(reactor, options, directory, disks)
         try:
-            return await experiment.play(screen), experiment.gauges.readings
+            return await experiment.play(screen), experiment.readings
         finally:
             screen.close()
             await experiment.stop()
-    finally:
-        disk.close()
+
+
+def _disk(directory: Path, number: int, options: ChaosOptions) -> Disk:
+    """Make the disk of a relay."""
+    path = directory / (f"database-{number + 1}" if options.relays > 1 else "database")
+    path.mkdir()
+    return SmallDisk(path) if options.small_disk else LimitedFiles(path)
 
 
 def _write(options: ChaosOptions, figures: Figures, readings: Sequence[Reading]) -> None:

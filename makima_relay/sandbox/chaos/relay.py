@@ -51,16 +51,20 @@ class Ended:
     status: int | None
 
 
-class _Process(ProcessProtocol):
-    """One life of the relay.
+class ProgramLife(ProcessProtocol):
+    """One life of a program.
 
+    :param name: what it is, for people.
+    :param says_ready: the line with which it says that it listens.
     :param log: takes what it prints.
     :param on_end: told when it has ended.
     :ivar ready: fires when it listens; fails when it ends before.
     :ivar words: the last that it said.
     """
 
-    def __init__(self, log: Any, on_end: Callable[[_Process], None]) -> None:
+    def __init__(self, name: str, says_ready: re.Pattern[str], log: Any, on_end: Callable[[ProgramLife], None]) -> None:
+        self._name = name
+        self._says_ready = says_ready
         self.ready: Deferred[None] = Deferred()
         self._ended: Ended | None = None
         self._waiting: list[Deferred[Ended]] = []
@@ -69,12 +73,30 @@ class _Process(ProcessProtocol):
         self._lines = {1: Lines(), 2: Lines()}
         self._log = log
 
+    def spawn(self, reactor: Any, directory: Path, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Begin it."""
+        # In a session of its own: Ctrl-C is for the experiment, which ends the program itself.
+        words = [sys.executable, "-I", "-S", own_session.__file__, str(directory), *command]
+        reactor.spawnProcess(self, sys.executable, words, dict(environment), childFDs={0: "w", 1: "r", 2: "r"})
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, while there is one."""
+        transport: Any = self.transport
+        pid: int | None = None if transport is None else transport.pid
+        return pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, if it is there."""
+        if self.pid is not None:
+            os.kill(self.pid, number)
+
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """It printed something."""
         self._log.write(data)
         for line in self._lines[childFD].feed(data):
             self.words.append(printable(line))
-            if not self.ready.called and _READY.search(line):
+            if not self.ready.called and self._says_ready.search(line):
                 self.ready.callback(None)
 
     def processEnded(self, reason: Failure) -> None:
@@ -83,7 +105,7 @@ class _Process(ProcessProtocol):
         ended = self._ended = Ended(error.exitCode if isinstance(error, ProcessTerminated) else 0)
         if not self.ready.called:
             words = "".join(f"\n  {line}" for line in self.words) or " (it said nothing)"
-            self.ready.errback(SandboxError(f"the relay does not start; the last that it said:{words}"))
+            self.ready.errback(SandboxError(f"the {self._name} does not start; the last that it said:{words}"))
         self._on_end(self)
         for waiting in self._waiting:
             waiting.callback(ended)
@@ -103,6 +125,7 @@ class RelayProcess:
     :param directory: where it works, and where its log is.
     :param disk: where its database is.
     :param url: where it answers HTTP.
+    :param name: for its log.
     :ivar database: its database.
     :ivar figures: what is found on the way.
     """
@@ -115,6 +138,7 @@ class RelayProcess:
         directory: Path,
         disk: Disk,
         url: str,
+        name: str = "relay",
     ) -> None:
         self._reactor = reactor
         self._command = command
@@ -122,8 +146,8 @@ class RelayProcess:
         self._directory = directory
         self._disk = disk
         self._url = url
-        self._log = (directory / "relay.log").open("ab", buffering=0)
-        self._process: _Process | None = None
+        self._log = (directory / f"{name}.log").open("ab", buffering=0)
+        self._process: ProgramLife | None = None
         self._ending = False
         self.database = disk.path / "relay.sqlite3"
         self.figures = RelayFigures()
@@ -131,9 +155,7 @@ class RelayProcess:
     @property
     def pid(self) -> int | None:
         """The process, while there is one."""
-        transport: Any = None if self._process is None else self._process.transport
-        pid: int | None = None if transport is None else transport.pid
-        return pid
+        return None if self._process is None else self._process.pid
 
     async def start(self) -> None:
         """Start it, and wait until it listens.
@@ -142,17 +164,13 @@ class RelayProcess:
         """
         began = time.monotonic()
         self._ending = False
-        process = self._process = _Process(self._log, self._ended)
-        # In a session of its own: Ctrl-C is for the experiment, which ends the relay itself.
-        command = [sys.executable, "-I", "-S", own_session.__file__, str(self._directory), *self._command]
-        self._reactor.spawnProcess(
-            process, sys.executable, command, dict(self._environment), childFDs={0: "w", 1: "r", 2: "r"}
-        )
+        process = self._process = ProgramLife("relay", _READY, self._log, self._ended)
+        process.spawn(self._reactor, self._directory, self._command, self._environment)
         self.figures.starts += 1
-        await process.ready.addTimeout(START_TIMEOUT, self._reactor, _overdue)
+        await process.ready.addTimeout(START_TIMEOUT, self._reactor, overdue)
         self.figures.slowest_start = max(self.figures.slowest_start, time.monotonic() - began)
 
-    def _ended(self, process: _Process) -> None:
+    def _ended(self, process: ProgramLife) -> None:
         if self._process is process:
             self._process = None
         if not self._ending:
@@ -178,17 +196,13 @@ class RelayProcess:
         process = self._process
         assert process is not None, "there is one"
         self._ending = True
-        self._signal(number)
-        overdue = self._reactor.callLater(STOP_TIMEOUT, self._signal, signal.SIGKILL)
+        process.signal(number)
+        late = self._reactor.callLater(STOP_TIMEOUT, process.signal, signal.SIGKILL)
         try:
             return await process.when_ended()
         finally:
-            if overdue.active():
-                overdue.cancel()
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self.pid is not None:
-            os.kill(self.pid, number)
+            if late.active():
+                late.cancel()
 
     # ------------------------------------------------------------------------------------------------- its disk
 
@@ -211,6 +225,16 @@ class RelayProcess:
             # Whatever it is, it has not said so.
             return False
         return bool(response.code == http.OK)
+
+    async def is_linked(self) -> bool:
+        """Whether it says that it can reach the other relays."""
+        try:
+            response = await treq.get(f"{self._url}/cluster", timeout=_ANSWER_TIMEOUT, persistent=False)
+            answer = await response.json()
+            return bool(answer["redis"]["connected"])
+        except Exception:
+            # Whatever it is, it has not said so.
+            return False
 
     # --------------------------------------------------------------------------------------------- its database
 
@@ -240,8 +264,9 @@ class RelayProcess:
         self.figures.reports_left = _reports_in(self.database)
 
 
-def _overdue(_cancelled: object, timeout: float) -> None:
-    raise SandboxError(f"the relay was not ready within {timeout:.0f} s")
+def overdue(_cancelled: object, timeout: float) -> None:
+    """Say that something was not ready in time."""
+    raise SandboxError(f"it was not ready within {timeout:.0f} s")
 
 
 def _size(path: Path) -> int:

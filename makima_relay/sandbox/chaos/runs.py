@@ -15,11 +15,38 @@ class Proof:
     :ivar up_to: the number of the last of them.
     :ivar at: when the pong came, in monotonic seconds.
     :ivar connection: the ordinal of the daemon's connection that it came on.
+    :ivar relay: the place of the relay that read them.
     """
 
     up_to: int
     at: float
     connection: int
+    relay: int = 0
+
+
+@attrs.define
+class _Arrivals:
+    """What one server received of a run.
+
+    :ivar highest: the highest number.
+    :ivar missing: those below it that it did not receive.
+    """
+
+    highest: int = 0
+    missing: set[int] = attrs.field(factory=set)
+
+    def came(self, number: int) -> bool:
+        """Note one.
+
+        :return: whether it is the first time, and later than one with a higher number.
+        """
+        if number > self.highest:
+            self.missing.update(range(self.highest + 1, number))
+            self.highest = number
+            return False
+        late = number in self.missing
+        self.missing.discard(number)
+        return late
 
 
 @attrs.define(eq=False)
@@ -30,7 +57,9 @@ class Run:
     :ivar sent: how many reports the daemon has made.
     :ivar ended: whether the last of these is the end of the task.
     :ivar superseded: whether the daemon was told that the task is not its own any more.
-    :ivar given_away_on: the ordinal of the first connection that followed an absence longer than the grace.
+    :ivar given_away_on: the ordinal of the first connection that followed an absence longer than the grace; 0 if its
+        relay was away for too long.
+    :ivar moved_in_trouble: whether its daemon left a relay, with what that had read, that could not reach the others.
     :ivar proven: the number up to which the relay has read.
     :ivar delivered: how many different reports have arrived.
     :ivar highest: the highest number that has arrived.
@@ -44,17 +73,20 @@ class Run:
     ended: bool = False
     superseded: bool = False
     given_away_on: int | None = None
+    moved_in_trouble: bool = False
     proven: int = 0
     delivered: int = 0
     highest: int = 0
     _proven_at_kill: int | None = None
     _missing: set[int] = attrs.field(factory=set)
+    _elsewhere: dict[int, _Arrivals] = attrs.field(factory=dict)
     _proofs: deque[Proof] = attrs.field(factory=deque)
 
     def __str__(self) -> str:
         return (
-            f"run {self.run_id} ({self.task_id} at {self.daemon}, sent {self.sent}, read {self.proven}, "
-            f"highest delivered {self.highest}, superseded: {self.superseded}, given away on: {self.given_away_on})"
+            f"run {self.run_id} ({self.task_id} at {self.daemon}, began at {self.began:.3f}, sent {self.sent}, "
+            f"read {self.proven}, highest delivered {self.highest}, "
+            f"superseded: {self.superseded}, given away on: {self.given_away_on})"
         )
 
     @property
@@ -74,11 +106,20 @@ class Run:
             self._proofs.append(proof)
             self._forget_proofs()
 
-    def arrived(self, number: int) -> tuple[bool, bool]:
-        """The server received a report.
+    def arrived(self, number: int, other: int | None = None) -> tuple[bool, bool]:
+        """A server received a report.
 
-        :return: whether it is the first time, and whether that is later than one with a higher number.
+        :param other: the place of that server if it is not the task's own.
+        :return: whether it is the first time, and whether that is later there than one with a higher number.
         """
+        if other is not None:
+            late = self._elsewhere.setdefault(other, _Arrivals()).came(number)
+            return self._arrived(number)[0], late
+        first, late = self._arrived(number)
+        # What came elsewhere first says nothing of the order here.
+        return first, late and not self._elsewhere
+
+    def _arrived(self, number: int) -> tuple[bool, bool]:
         if number > self.highest:
             self._missing.update(range(self.highest + 1, number))
             self.highest = number
@@ -117,13 +158,15 @@ class Run:
         """
         return self._proven_at_kill is not None and number > self._proven_at_kill and self.ended
 
-    def was_refused(self, number: int, proof: Proof) -> bool:
+    def was_refused(self, number: int, proof: Proof, *, again: bool = False) -> bool:
         """Whether the relay may have turned a report away: it had given the task to another daemon by then.
 
         From the first that it turns away on it turns away all.
+
+        :param again: whether the task was begun once more.
         """
         return (
-            self.superseded
+            (self.superseded or again)
             and self.given_away_on is not None
             and proof.connection >= self.given_away_on
             and number > self.highest
@@ -134,14 +177,24 @@ class Run:
 class Task:
     """One task.
 
+    :ivar relay: the place of the relay whose server made it.
     :ivar proven_at: when the relay's pong showed that it has read the ``spawnTask``.
     :ivar ended: whether the server was told how it ended.
     """
 
     task_id: str
+    relay: int = 0
     proven_at: float | None = None
     begun: int = 0
     ended: bool = False
     completed: bool = False
     end_proven: bool = False
     runs: list[Run] = attrs.field(factory=list)
+    _completions: dict[int, int] = attrs.field(factory=dict)
+
+    def completed_again(self, relay: int, run_id: int) -> bool:
+        """Note a completion that a server received.
+
+        :return: whether it had received one of another run.
+        """
+        return self._completions.setdefault(relay, run_id) != run_id

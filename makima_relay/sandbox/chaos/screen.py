@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import attrs
@@ -23,7 +23,7 @@ class Moment:
 
     :ivar elapsed: seconds since the beginning.
     :ivar seconds: how long all of it takes.
-    :ivar relay: whether the relay runs.
+    :ivar relays: of each relay whether it runs.
     :ivar faults: the faults of the moment, in words.
     """
 
@@ -32,17 +32,18 @@ class Moment:
     sent: int
     delivered: int
     tasks: int
-    relay: bool
+    relays: Sequence[bool]
     faults: str
 
     def words(self) -> str:
         """It in one line."""
         behind = self.sent - self.delivered
-        state = "up" if self.relay else "down"
+        state = " ".join("up" if up else "down" for up in self.relays)
+        relays = "relay" if len(self.relays) == 1 else "relays"
         return (
             f"{self.elapsed:6.1f} s  reports: {self.sent:,} sent, {self.delivered:,} delivered, "
             f"{behind:,} under way or refused  "
-            f"tasks: {self.tasks:,} done  relay: {state}  {self.faults}"
+            f"tasks: {self.tasks:,} done  {relays}: {state}  {self.faults}"
         ).rstrip()
 
 
@@ -71,7 +72,7 @@ class LiveScreen:
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         table.expand = True
         bar = ProgressBar(total=moment.seconds, completed=min(moment.elapsed, moment.seconds), width=_BAR_WIDTH)
-        table.add_row(bar, Text(moment.words(), "" if moment.relay else "yellow"))
+        table.add_row(bar, Text(moment.words(), "" if all(moment.relays) else "yellow"))
         self._live.update(table, refresh=True)
 
     def close(self) -> None:

@@ -25,17 +25,26 @@ class ChaosServer:
     :param most: so many unfinished tasks there are at most.
     :param lengths: the fewest and the most reports of a task.
     :param chance: draws the lengths.
+    :param relay: the place of its relay.
     :ivar refusals: how often it turned somebody away.
     """
 
     def __init__(
-        self, clock: Clock, ledger: Ledger, *, most: int, lengths: tuple[int, int], chance: random.Random
+        self,
+        clock: Clock,
+        ledger: Ledger,
+        *,
+        most: int,
+        lengths: tuple[int, int],
+        chance: random.Random,
+        relay: int = 0,
     ) -> None:
         self._clock = clock
         self._ledger = ledger
         self._most = most
         self._lengths = lengths
         self._chance = chance
+        self._relay = relay
         self._peer: PeerProtocol | None = None
         self._orders: dict[str, Order] = {}
         self._sendings: dict[int, str] = {}
@@ -55,7 +64,7 @@ class ChaosServer:
         """Make tasks from now on."""
         self._ticking = self._clock.reactor.callLater(_TICK, self.start)
         if self._peer is not None:
-            for _ in range(self._most - self._ledger.unfinished):
+            for _ in range(self._most - self._ledger.unfinished_of(self._relay)):
                 self._spawn()
 
     def stop(self) -> None:
@@ -65,9 +74,9 @@ class ChaosServer:
 
     def _spawn(self) -> None:
         self._last_task += 1
-        order = Order(f"t-{self._last_task:07}", self._length())
+        order = Order(f"t{self._relay or ''}-{self._last_task:07}", self._length())
         self._orders[order.task_id] = order
-        self._ledger.task_spawned(order.task_id)
+        self._ledger.task_spawned(order.task_id, self._relay)
         self._send(order)
 
     def _length(self) -> int:
@@ -119,9 +128,9 @@ class ChaosServer:
 
     def _note(self, task_id: str, run_id: int | None, number: int, success: bool | None) -> None:
         if run_id is not None:
-            self._ledger.delivered(run_id, task_id, number)
+            self._ledger.delivered(run_id, task_id, number, self._relay)
         if success:
-            self._ledger.task_completed(task_id)
+            self._ledger.task_completed(task_id, run_id or 0, self._relay)
         elif success is not None:
             self._ledger.task_failed(task_id, self._clock.monotonic())
 

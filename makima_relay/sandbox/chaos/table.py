@@ -53,6 +53,9 @@ def _reports(figures: Figures) -> Iterator[_Row]:
     yield "reports refused: the task had gone elsewhere", f"{reports.refused:,}", None
     yield _none("reports out of order", reports.reordered)
     yield "reports after their task's end: sent again after a SIGKILL", f"{reports.sent_again:,}", None
+    if figures.relays > 1:
+        yield "reports after later ones: their daemon had left a relay that was cut off", f"{reports.overtaken:,}", None
+        yield "reports that came to another relay's server", f"{reports.elsewhere:,}", None
     yield _none("reports that the relay did not take", reports.unproven)
 
 
@@ -65,6 +68,9 @@ def _tasks(figures: Figures) -> Iterator[_Row]:
     yield "tasks failed: their daemon was away too long", f"{tasks.failed - tasks.wrongly_failed:,}", None
     yield _none("tasks wrongly failed", tasks.wrongly_failed)
     yield "tasks run again after a loss", f"{tasks.requeued:,}", None
+    if figures.relays > 1:
+        yield "runs at a daemon of another relay", f"{tasks.moved:,}", None
+    yield _none("tasks ended twice toward one server", tasks.ended_twice)
     yield _none("tasks wrongly taken away", tasks.taken_away)
     yield "longest at work twice", f"{tasks.longest_overlap:.2f} s", tasks.longest_overlap <= figures.overlap_limit
     yield "tasks lost within the same of a SIGKILL", f"{tasks.lost_in_window:,}", None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import attrs
@@ -73,19 +73,22 @@ class _Work:
 class _Door:
     """An endpoint that can be shut.
 
+    :param endpoints: where it may lead.
     :param passed: called when a connection is open.
+    :ivar leads_to: the place of the endpoint that it leads to.
     """
 
-    def __init__(self, endpoint: IStreamClientEndpoint, passed: Callable[[], None]) -> None:
-        self._endpoint = endpoint
+    def __init__(self, endpoints: Sequence[IStreamClientEndpoint], leads_to: int, passed: Callable[[], None]) -> None:
+        self._endpoints = endpoints
         self._passed = passed
         self.open = True
+        self.leads_to = leads_to
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """Connect, if it is open."""
         if not self.open:
             return fail(Refused())
-        return self._endpoint.connect(protocolFactory).addCallback(self._note)
+        return self._endpoints[self.leads_to].connect(protocolFactory).addCallback(self._note)
 
     def _note(self, protocol: Any) -> Any:
         self._passed()
@@ -95,11 +98,19 @@ class _Door:
 class Worker:
     """One daemon; its connector's user.
 
-    :param endpoint: where the relay is.
+    :param endpoints: where the relays are.
     :param ledger: told everything.
+    :param relay: the place of the relay that it connects to at first.
     """
 
-    def __init__(self, options: WorkerOptions, endpoint: IStreamClientEndpoint, clock: Clock, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        options: WorkerOptions,
+        endpoints: Sequence[IStreamClientEndpoint],
+        clock: Clock,
+        ledger: Ledger,
+        relay: int = 0,
+    ) -> None:
         self._name = options.name
         self._pace = options.pace
         self._clock = clock
@@ -117,7 +128,7 @@ class Worker:
         self._ticking: IDelayedCall | None = None
         self._returning: IDelayedCall | None = None
         self._ticked = clock.monotonic()
-        self._door = _Door(endpoint, self._returned)
+        self._door = _Door(endpoints, relay, self._returned)
         connection = ConnectorOptions(
             url=options.url,
             headers={"Authorization": f"Bearer {options.key}"},
@@ -150,8 +161,13 @@ class Worker:
                 call.cancel()
         return self._connector.stop()
 
-    def go_away(self, seconds: float) -> None:
-        """Reset the connection, and make another some time later."""
+    def go_away(self, seconds: float, relay: int | None = None) -> None:
+        """Reset the connection, and make another some time later.
+
+        :param relay: the place of another relay to go to.
+        """
+        if relay is not None:
+            self._door.leads_to = relay
         self._door.open = False
         self._ledger.daemon_turned_away(self._name)
         if self._link is not None:
@@ -175,7 +191,7 @@ class Worker:
     def connected(self, link: ServerProtocol, daemon_id: str | None) -> None:
         """Authenticated: the heartbeat tells first which tasks are still here."""
         self._link = link
-        self._connection = self._ledger.daemon_connected(self._name, self._clock.monotonic())
+        self._connection = self._ledger.daemon_connected(self._name, self._clock.monotonic(), self._door.leads_to)
         self._beat()
         self._outbound.connected(link)
 

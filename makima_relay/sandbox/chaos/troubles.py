@@ -1,0 +1,71 @@
+"""Which relays cannot reach the others: what they may do then, and are forgiven, is more than usual.
+
+A relay that was cut off is in order again only when it says that it has Redis: it tries that later and later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import attrs
+
+
+@attrs.define(eq=False)
+class _Site:
+    """One relay.
+
+    :ivar faults: how many faults keep it from the others.
+    :ivar since: when the first of them began; none while it is in order.
+    :ivar alone: whether others may have noticed, because it was the only one that they could not reach.
+    """
+
+    faults: int = 0
+    since: float | None = None
+    alone: bool = False
+
+
+class Troubles:
+    """The troubles of all relays. Times are monotonic seconds.
+
+    :param relays: how many there are.
+    :param patience: for how long the others wait at least for one that is away, in seconds.
+    :param on_change: told the places of relays whose trouble begins or is over.
+    """
+
+    def __init__(self, relays: int, patience: float, on_change: Callable[[Collection[int]], object]) -> None:
+        self._sites = [_Site() for _ in range(relays)]
+        self._patience = patience
+        self._on_change = on_change
+
+    def began(self, places: Collection[int], now: float, *, alone: bool) -> None:
+        """Relays cannot reach the others from now on.
+
+        :param alone: whether the others can reach each other, and so may give up what these have.
+        """
+        for site in (self._sites[place] for place in places):
+            site.faults += 1
+            if site.since is None or (alone and not site.alone):
+                site.since = now
+            site.alone |= alone
+        self._on_change(places)
+
+    def healed(self, places: Collection[int]) -> None:
+        """What kept relays from the others is mended; they have to notice yet."""
+        for place in places:
+            self._sites[place].faults -= 1
+
+    def linked(self, place: int) -> None:
+        """A relay said, after all faults, that it can reach the others."""
+        site = self._sites[place]
+        if site.since is not None and not site.faults:
+            site.since, site.alone = None, False
+            self._on_change((place,))
+
+    def is_troubled(self, place: int) -> bool:
+        """Whether a relay cannot reach the others, or may not know that it can."""
+        return self._sites[place].since is not None
+
+    def is_given_up(self, place: int, now: float) -> bool:
+        """Whether the others may have given up what a relay has of theirs."""
+        site = self._sites[place]
+        return site.alone and site.since is not None and now - site.since >= self._patience
