@@ -56,6 +56,14 @@ class ChaosCommandTests(SynchronousTestCase):
             (options.on_daemon_loss, options.plot, options.figures), ("fail", Path("p.svg"), Path("f.json"))
         )
 
+    def test_several_relays_have_more_that_fails(self) -> None:
+        """Which is refused where there is one."""
+        options = self.options("--relays", "3")
+        self.assertEqual((options.relays, options.kinds), (3, tuple(Kind)))
+        self.assertEqual(self.options("--faults", "redis-kill,cut", "--relays", "2").kinds, (Kind.CUT, Kind.REDIS_KILL))
+        refused = self.run_command("--faults", "redis-kill")
+        self.assertIn("'redis-kill' is not allowed; it takes all, none, or", " ".join(refused.output.split()))
+
     def test_what_is_wrong_is_refused(self) -> None:
         """With what it takes."""
         for arguments, words in (

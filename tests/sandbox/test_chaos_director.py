@@ -31,7 +31,7 @@ class Recorder:
         self.answers: dict[str, Any] = {}
 
     def __getattr__(self, method: str) -> Any:
-        def asked(*args: Any) -> Any:
+        def asked(*args: Any, **_: Any) -> Any:
             self._notes.append((self._reactor.seconds(), self._name, method, args))
             return self.answers.get(method, succeed)(None)
 
@@ -178,3 +178,86 @@ class DirectorTests(SynchronousTestCase):
         self.director.check()
         self.assertEqual([note[2] for note in self.notes], ["stop", "relay_ended"])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
+class ClusterTests(SynchronousTestCase):
+    """Two relays, and their Redis."""
+
+    def setUp(self) -> None:
+        """Make a stage with one daemon."""
+        self.reactor = Clock()
+        self.notes: list[Note] = []
+        recorders: list[Any] = [
+            Recorder(name, self.notes, self.reactor)
+            for name in ("relay-1", "relay-2", "proxy", "link-1", "link-2", "redis", "ledger", "daemon")
+        ]
+        first, second, proxy, link_1, link_2, redis, ledger, daemon = recorders
+        sites = [Site(relay=first, proxy=proxy, link=link_1), Site(relay=second, proxy=proxy, link=link_2)]
+        stage = Stage(sites=sites, workers=[daemon], ledger=ledger, redis=redis)
+        self.director = Director(self.reactor, clock_on(self.reactor), stage, lambda _: None)
+
+    def play(self, *faults: Fault) -> list[tuple[float, str, str, tuple[Any, ...]]]:
+        """Play faults ten seconds from each other; what was asked of whom, but for the books."""
+        self.director.begin([Planned(10.0 * place, fault) for place, fault in enumerate(faults)])
+        elapse(self.reactor, 10.0 * len(faults))
+        self.director.check()
+        self.assertTrue(self.director.is_done)
+        return [note for note in self.notes if note[1] != "ledger"]
+
+    def told(self) -> list[tuple[float, str, tuple[Any, ...]]]:
+        """What the books were told."""
+        return [(at, method, args) for at, name, method, args in self.notes if name == "ledger"]
+
+    def test_redis_fails_for_all(self) -> None:
+        """It stands still, is killed with or without its data, or is emptied."""
+        kinds = (Kind.REDIS_STOP, Kind.REDIS_KILL, Kind.REDIS_LOSS, Kind.REDIS_FLUSH)
+        self.assertEqual(
+            [(at, method) for at, _, method, _ in self.play(*(Fault(kind, 2.0) for kind in kinds))],
+            [
+                (0.0, "freeze"),
+                (2.0, "thaw"),
+                (10.0, "kill"),
+                (12.0, "start"),
+                (20.0, "kill"),
+                (20.0, "lose_data"),
+                (22.0, "start"),
+                (30.0, "flush"),
+            ],
+        )
+        self.assertEqual([args[0] for _, _, args in self.told()], [range(2)] * 8)
+
+    def test_one_relay_is_cut_off_from_redis(self) -> None:
+        """The others reach it, and may give up what that one has: the books know."""
+        played = self.play(Fault(Kind.REDIS_CUT, 2.0, relay=1), Fault(Kind.REDIS_BLACKHOLE, 3.0))
+        self.assertEqual(
+            played,
+            [
+                (0.0, "link-2", "refuse", ()),
+                (2.0, "link-2", "accept", ()),
+                (10.0, "link-1", "behave", (Mode.SWALLOW,)),
+                (13.0, "link-1", "behave", (Mode.FORWARD,)),
+            ],
+        )
+        self.assertEqual(
+            self.told(),
+            [
+                (0.0, "relays_cut_off", ((1,), 0.0)),
+                (2.0, "relays_mended", ((1,), 2.0)),
+                (10.0, "relays_cut_off", ((0,), 10.0)),
+                (13.0, "relays_mended", ((0,), 13.0)),
+            ],
+        )
+
+    def test_relays_fail_each_for_itself(self) -> None:
+        """Two of them also at the same time."""
+        self.director.begin([Planned(0.0, Fault(Kind.KILL, 5.0)), Planned(1.0, Fault(Kind.TERM, 5.0, relay=1))])
+        elapse(self.reactor, 4.0)
+        self.assertEqual(
+            [(at, name, method) for at, name, method, _ in self.notes if name != "ledger"],
+            [(0.0, "relay-1", "kill"), (0.0, "relay-1", "check_database"), (1.0, "relay-2", "stop")],
+        )
+        self.assertIn((1.0, "relay_ended", (1.0, 1)), self.told())
+
+    def test_daemons_move_to_another_relay(self) -> None:
+        """They are told which."""
+        self.assertEqual(self.play(Fault(Kind.MOVE, 0.5, (0,), 1)), [(0.0, "daemon", "go_away", (0.5, 1))])

@@ -9,9 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from makima_relay.sandbox.chaos.faults import DAEMONS, PLAIN, RELAY, UPSTREAM, Kind
+from makima_relay.sandbox.chaos.faults import DAEMONS, LINK, PLAIN, REDIS, RELAY, UPSTREAM, Kind, Planned
 from makima_relay.sandbox.chaos.schedule import QUIET_END, Plan, schedule
 
+cluster_plans = st.builds(
+    Plan,
+    seed=st.integers(0, 1_000_000),
+    seconds=st.floats(5, 500),
+    daemons=st.integers(1, 50),
+    grace=st.floats(0.5, 10),
+    kinds=st.lists(st.sampled_from(list(Kind)), unique=True).map(tuple),
+    every=st.none() | st.floats(0.1, 20),
+    relays=st.integers(2, 5),
+    patience=st.floats(1, 30),
+)
 plans = st.builds(
     Plan,
     seed=st.integers(0, 1_000_000),
@@ -72,6 +83,32 @@ class ScheduleTests(SynchronousTestCase):
                 self.assertLess(fault.seconds, plan.grace)
             elif fault.kind in (Kind.CUT, Kind.RESET):
                 self.assertEqual(fault.seconds, 0)
+
+    @given(cluster_plans)
+    def test_several_relays_have_faults_of_their_own(self, plan: Plan) -> None:
+        """Those of one relay, and those of Redis, do not overlap; all are healed before a quiet end."""
+        planned = schedule(plan)
+        for group in (UPSTREAM, RELAY):
+            for relay in range(plan.relays):
+                self.assert_apart([each for each in planned if each.fault.kind in group and each.fault.relay == relay])
+        self.assert_apart([each for each in planned if each.fault.kind in REDIS])
+        for each in planned:
+            self.assertLess(each.fault.relay, plan.relays)
+            self.assertLessEqual(each.healed_at, plan.end + 1e-6)
+
+    def assert_apart(self, planned: list[Planned]) -> None:
+        """One is over before the next begins."""
+        for earlier, later in itertools.pairwise(planned):
+            self.assertLess(earlier.healed_at, later.at)
+
+    def test_a_long_run_has_every_kind_at_every_relay(self) -> None:
+        """And some of them for as long as the others wait for a relay."""
+        plan = Plan(seed=1, seconds=600, daemons=12, grace=3.0, kinds=tuple(Kind), relays=3, patience=23.0)
+        faults = [each.fault for each in schedule(plan)]
+        self.assertEqual({fault.kind for fault in faults}, set(Kind))
+        for kind in (*UPSTREAM, *RELAY, *LINK, Kind.MOVE):
+            self.assertEqual({fault.relay for fault in faults if fault.kind is kind}, {0, 1, 2}, kind)
+        self.assertGreater(sum(fault.seconds >= 23.0 for fault in faults), 5)
 
     @given(st.integers(0, 1_000_000), st.floats(60, 300))
     def test_every_kind_comes_about_once_a_minute(self, seed: int, seconds: float) -> None:

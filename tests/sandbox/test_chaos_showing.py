@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -64,6 +65,7 @@ class FiguresTests(SynchronousTestCase):
             ({"tasks_completions_lost": 1}, "completions lost: 1"),
             ({"tasks_wrongly_failed": 1}, "tasks wrongly failed: 1"),
             ({"tasks_taken_away": 1}, "tasks wrongly taken away: 1"),
+            ({"tasks_ended_twice": 1}, "tasks ended twice: 1"),
             ({"tasks_unfinished": 1}, "tasks without an end: 1"),
             ({"tasks_longest_overlap": 1.6}, "a task was at work twice for 1.6 s"),
             ({"relay_deaths": 1}, "relay ended by itself: 1"),
@@ -103,6 +105,21 @@ class TableTests(SynchronousTestCase):
         ):
             self.assertRegex(table, rf"(?m)^{line} *$")
         self.assertNotRegex(table, r" no *\n")
+
+    def test_what_only_several_relays_can_have_is_shown_for_them(self) -> None:
+        """For one it would be noise."""
+        for relays in (1, 3):
+            console = Console(file=io.StringIO(), width=160)
+            console.print(results(attrs.evolve(figures(tasks_moved=7, reports_elsewhere=8), relays=relays)))
+            shown = console.file.getvalue()  # type: ignore[attr-defined]
+            for line in (r"runs at a daemon of another relay +7", r"reports that came to another relay's server +8"):
+                self.assertIs(bool(re.search(line, shown)), relays > 1)
+
+    def test_the_figures_of_relays_are_put_together(self) -> None:
+        """Counts are sums, the rest is the worst."""
+        all_of_them = RelayFigures(starts=2, slowest_stop=1.0, bad_stops=[1], largest_rss=5)
+        all_of_them.add(RelayFigures(starts=3, slowest_stop=2.0, bad_stops=[2], largest_rss=4))
+        self.assertEqual(all_of_them, RelayFigures(starts=5, slowest_stop=2.0, bad_stops=[1, 2], largest_rss=5))
 
     def test_what_must_not_be_is_marked(self) -> None:
         """Each line of it."""
