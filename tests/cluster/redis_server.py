@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import shutil
-import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -13,15 +11,8 @@ from typing import Final
 REDIS_SERVER: Final = shutil.which("redis-server")
 #: Why tests are skipped where there is none.
 MISSING: Final = None if REDIS_SERVER else "there is no redis-server on this machine: the cluster is NOT TESTED with it"
-#: Linux's, which no module of Python's has.
-_PRCTL: Final = getattr(ctypes.CDLL(None), "prctl", None)
-_PR_SET_PDEATHSIG: Final = 1
-
-
-def _end_with_the_tests() -> None:
-    """Leave no server behind when the tests are killed."""
-    assert _PRCTL is not None
-    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
+#: What leaves no server behind when the tests are killed.
+_WITH_THE_TESTS: Final = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 
 
 class RedisServer:
@@ -37,7 +28,7 @@ class RedisServer:
         self.directory = Path(tempfile.mkdtemp(prefix="redis-"))
         self.path = self.directory / "socket"
         where = ["--port", "0", "--unixsocket", str(self.path), "--dir", str(self.directory)]
-        self._command = [REDIS_SERVER, *where, "--save", "", *options]
+        self._command = [*_WITH_THE_TESTS, REDIS_SERVER, *where, "--save", "", *options]
         self.restart()
 
     @property
@@ -47,9 +38,7 @@ class RedisServer:
 
     def restart(self) -> None:
         """Start it, with nothing in it."""
-        self._process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, text=True, preexec_fn=_end_with_the_tests if _PRCTL else None
-        )
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         said = []
         for line in self._process.stdout:
