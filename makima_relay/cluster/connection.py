@@ -182,7 +182,7 @@ def reason_of(error: BaseException, lost: str) -> str:
         return str(error)
     if not isinstance(error, ResponseError):
         # Of txredisapi's own the one that tells anything is that there was no answer in time.
-        return printable(str(error)) if "seconds" in str(error) else lost
+        return "it does not answer in time" if "seconds" in str(error) else lost
     said = printable(str(error))
     if said.startswith("NOPERM"):
         return f"its user is not allowed what the relay needs, see docs/cluster.md: {said}"
