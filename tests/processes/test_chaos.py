@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from makima_relay.sandbox.chaos.faults import PLAIN
+from tests.cluster.redis_server import MISSING
 from tests.processes.harness import ROOT
 
 #: Far more than it takes, in seconds.
@@ -75,6 +76,39 @@ class ChaosTests(SynchronousTestCase):
         self.assertGreater(relay["largest_rss"], 1 << 20)
         self.assertRegex(output, rf"(?m)^reports delivered +{reports['delivered']:,} *$")
         self.assertRegex(output, r"(?m)^reports lost +0 +yes *$")
+        self.assert_nothing_is_left()
+
+    def test_relays_lose_nothing_of_each_other(self) -> None:
+        """While they are killed and stopped, and Redis is emptied and cut off."""
+        if MISSING is not None:
+            raise SkipTest(MISSING)
+        file = self.directory / "figures.json"
+        faults = "term,kill,move,redis-stop,redis-flush,redis-cut"
+        experiment = self.start(
+            *(
+                "--relays",
+                "2",
+                "--faults",
+                faults,
+                "--seconds",
+                "9",
+                "--every",
+                "0.6",
+                "--seed",
+                "5",
+                "--json",
+                str(file),
+            )
+        )
+        output, _ = experiment.communicate(timeout=2 * PATIENCE)
+        self.assertEqual(experiment.returncode, 0, output)
+        figures: dict[str, Any] = json.loads(file.read_bytes())
+        file.unlink()
+        self.assertEqual([kind for kind in faults.split(",") if not figures["faults"][kind]], [])
+        tasks = figures["tasks"]
+        self.assertGreater(tasks["moved"], 2)
+        self.assertEqual(tasks["spawned"], tasks["completed"] + tasks["lost_in_window"])
+        self.assertRegex(output, r"(?m)^runs at a daemon of another relay +\d+ *$")
         self.assert_nothing_is_left()
 
     def test_nothing_is_left_when_it_is_cut_short(self) -> None:
