@@ -27,7 +27,8 @@ class Losses:
         self.hosting = Hosting(state)
         self._daemons = Graces()
         self._peers = Graces()
-        self.peers_deaf(0.0)
+        if state.policy.relay_id is not None:
+            self.peers_deaf(0.0)
 
     def next_deadline(self) -> float | None:
         """When the next daemon's grace runs out, in monotonic seconds; none if no task waits, or nobody can be heard.

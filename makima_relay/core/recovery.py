@@ -52,6 +52,9 @@ class Recovery:
             if stored.task.at_work:
                 stored = self._at_work(stored, now)
             self._state.take_up(stored)
+            if stored.task.relay is not None and stored.task.at_work and self._state.policy.relay_id is None:
+                # The relay has left its cluster: nobody will say what becomes of the task.
+                self._losses.orphan(stored.task, now)
 
     def _at_work(self, stored: StoredTask, now: float) -> StoredTask:
         """A task that somebody has, or had: a peer has it still, as long as that is not known to be away."""
@@ -62,6 +65,9 @@ class Recovery:
             stored = self._orphaned(stored, now)
         if stored.task.status is TaskStatus.ORPHANED:
             self._losses.taken_up(stored.task, now)
+        if task.origin is not None and self._state.policy.relay_id is None:
+            # Nor does its origin hear of this one any more.
+            stored = msgspec.structs.replace(stored, task=msgspec.structs.replace(stored.task, detached=True))
         return stored
 
     def _orphaned(self, stored: StoredTask, now: float) -> StoredTask:

@@ -6,8 +6,9 @@ from makima_relay.core.cluster_effects import AcknowledgeEntries, AnnouncePresen
 from makima_relay.core.directory import DirectoryEntry
 from makima_relay.core.entries import Inquiry, Placed, Reported
 from makima_relay.core.policy import LossPolicy, Policy
+from makima_relay.core.snapshot import Snapshot, StoredDaemon, StoredTask
 from makima_relay.core.tasks import TaskStatus
-from tests.core.builders import D1, NOW, events, hello, of_kind, wire
+from tests.core.builders import AT, D1, NOW, events, hello, of_kind, task, wire
 from tests.core.cases import RelayTestCase
 from tests.core.peer_case import ME, PEER_GRACE, P, PeerTestCase, Q, entries, for_daemons, for_server, presence
 
@@ -72,6 +73,28 @@ class AloneTests(RelayTestCase):
         decided = [*self.command(SPAWN), *self.report(1, wire("taskComplete", taskId="t1", success=True))]
         decided += self.relay.time_passed(NOW + 100, NOW + 100)
         self.assertEqual({type(each).__module__.rpartition(".")[2] for each in decided}, {"effects"})
+
+
+class LeftTests(RelayTestCase):
+    """A relay that was in a cluster starts without one."""
+
+    def test_its_tasks_at_peers_are_lost_after_a_while(self) -> None:
+        """Nobody will say what becomes of them."""
+        lent = task().dispatched(None, AT, P).placed("d", "host-d")
+        self.start(snapshot=Snapshot(next_key=2, tasks=(StoredTask(task=lent, message=SPAWN),)))
+        self.connect_server()
+        self.assertEqual(self.known().status, TaskStatus.ORPHANED)
+        self.relay.time_passed(NOW + PEER_GRACE, AT + PEER_GRACE)
+        self.assertEqual((self.known().status, self.known().error), (TaskStatus.FAILED, "daemon host-d lost"))
+
+    def test_tasks_of_peers_are_reported_to_its_own_server(self) -> None:
+        """Their origins cannot be reached any more."""
+        held = task(origin=P).dispatched(D1, AT)
+        daemon = StoredDaemon(daemon_id=D1, machine_id="m1", hostname="host-m1")
+        self.start(snapshot=Snapshot(next_key=2, tasks=(StoredTask(task=held),), daemons=(daemon,)))
+        self.connect_server()
+        done = wire("taskComplete", taskId="t1", success=True)
+        self.assertEqual(for_server(self.report(self.join(), done)), [done])
 
 
 class MuchTests(PeerTestCase):
