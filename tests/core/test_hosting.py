@@ -263,6 +263,8 @@ class OriginAwayTests(PeerTestCase):
         self.assertEqual(for_server(self.pass_time(2 * PEER_GRACE)), [])
         decided = self.relay.cluster_ready(NOW + 2 * PEER_GRACE, {})
         self.assertEqual(of_kind(decided, TakeBack), [TakeBack(P, 2)])
+        later = 2 * PEER_GRACE + 1
+        self.assertEqual(for_server(self.relay.time_passed(NOW + later, AT + later)), [])
 
 
 class RestartTests(PeerTestCase):

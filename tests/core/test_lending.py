@@ -302,7 +302,7 @@ class AwayTests(PeerTestCase):
         self.relay.peer_left(P, NOW)
         self.comes()
         self.relay.taken_back(P, [2], NOW)
-        self.assertEqual(self.known().relay, P)
+        self.assertEqual((self.known().relay, self.known().attempts), (P, 1))
 
 
 class ReturnTests(PeerTestCase):

@@ -147,6 +147,13 @@ class SecondServerTests(PeerTestCase):
         connection = self.join()
         self.assertEqual(for_daemons(self.command(SPAWN)), [(connection, SPAWN)])
 
+    def test_with_a_holder_that_is_away_too_it_starts_here(self) -> None:
+        """It goes where there is a slot."""
+        self.relay.peer_left(P, NOW)
+        self.relay.peer_left(Q, NOW)
+        connection = self.join()
+        self.assertEqual(for_daemons(self.command(SPAWN)), [(connection, SPAWN)])
+
     def test_a_finished_task_of_this_relays_own_may_be_a_peers_by_now(self) -> None:
         """The directory is asked for it again."""
         self.stored["t1"] = task(status=TaskStatus.COMPLETED, finished_at=AT)
