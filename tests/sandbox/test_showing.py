@@ -16,7 +16,7 @@ from makima_relay.core.tasks import TaskStatus
 from makima_relay.sandbox import SandboxError
 from makima_relay.sandbox.demo.scenes import DAEMONS, SCENES, Outcome, Scene, faults
 from makima_relay.sandbox.demo.screen import LiveScreen, PlainScreen, screen_of
-from makima_relay.sandbox.demo.summary import QUESTIONS, results, shortened, show_where_to_look, verdict
+from makima_relay.sandbox.demo.summary import CLUSTER_QUESTIONS, results, shortened, show_where_to_look, verdict
 from makima_relay.sandbox.demo.watch import Act, Watch
 
 _ENDED = {"status": "completed", "daemon": "east", "attempts": 1, "exit_status": 0, "ended": True}
@@ -183,15 +183,25 @@ class WatchTests(SynchronousTestCase):
 
     def test_where_to_look_is_shown_with_what_one_sees_there(self) -> None:
         """While the relay stays, one can look oneself."""
-        for path, _ in QUESTIONS:
+        for path, _ in CLUSTER_QUESTIONS:
             self.answers[f"http://relay{path}"] = Answer(200, {"path": path})
         for keep in (False, True):
             console = Console(file=io.StringIO(), width=80)
             self.result(show_where_to_look(console, self.watch, keep=keep))
             shown = console.file.getvalue()  # type: ignore[attr-defined]
-            for path, _ in QUESTIONS:
+            for path, _ in CLUSTER_QUESTIONS:
                 self.assertIn(f"curl 'http://relay{path}'", shown)
                 self.assertIs(json.dumps({"path": path}, separators=(",", ":")) in shown, not keep)
+
+    def test_a_relay_that_is_alone_is_not_asked_for_others(self) -> None:
+        """It would answer that there are none."""
+        for path in ("/status", "/tasks?limit=2", "/logs?limit=3"):
+            self.answers[f"http://relay{path}"] = Answer(200, {})
+        console = Console(file=io.StringIO(), width=80)
+        self.result(
+            show_where_to_look(console, Watch("http://s", "http://relay", "http://relay", self.request), keep=False)
+        )
+        self.assertNotIn("cluster", console.file.getvalue())  # type: ignore[attr-defined]
 
     def test_long_answers_are_cut_and_harmless(self) -> None:
         """Control characters of whatever kind are escaped."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import attrs
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionRefusedError as Refused
-from twisted.internet.interfaces import IDelayedCall, IProtocolFactory, IStreamClientEndpoint
-from zope.interface import implementer
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 
 from makima_relay.clock import Clock
 from makima_relay.connector import Connector
@@ -20,6 +18,7 @@ from makima_relay.core.from_server import read_command
 from makima_relay.core.members import InvalidMessageError, Members
 from makima_relay.core.messages import Command, Spawn
 from makima_relay.core.spelling import WireCase
+from makima_relay.sandbox.chaos.door import Door
 from makima_relay.sandbox.chaos.ledger import Ledger
 from makima_relay.sandbox.chaos.messages import read_order, report
 from makima_relay.sandbox.chaos.runs import Run
@@ -69,32 +68,6 @@ class _Work:
     due: float = 0.0
 
 
-@implementer(IStreamClientEndpoint)
-class _Door:
-    """An endpoint that can be shut.
-
-    :param endpoints: where it may lead.
-    :param passed: called when a connection is open.
-    :ivar leads_to: the place of the endpoint that it leads to.
-    """
-
-    def __init__(self, endpoints: Sequence[IStreamClientEndpoint], leads_to: int, passed: Callable[[], None]) -> None:
-        self._endpoints = endpoints
-        self._passed = passed
-        self.open = True
-        self.leads_to = leads_to
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        """Connect, if it is open."""
-        if not self.open:
-            return fail(Refused())
-        return self._endpoints[self.leads_to].connect(protocolFactory).addCallback(self._note)
-
-    def _note(self, protocol: Any) -> Any:
-        self._passed()
-        return protocol
-
-
 class Worker:
     """One daemon; its connector's user.
 
@@ -128,7 +101,7 @@ class Worker:
         self._ticking: IDelayedCall | None = None
         self._returning: IDelayedCall | None = None
         self._ticked = clock.monotonic()
-        self._door = _Door(endpoints, relay, self._returned)
+        self._door = Door(endpoints, relay, self._returned)
         connection = ConnectorOptions(
             url=options.url,
             headers={"Authorization": f"Bearer {options.key}"},

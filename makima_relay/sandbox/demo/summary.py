@@ -20,6 +20,8 @@ QUESTIONS: Final = (
     ("/tasks?limit=2", "the history, newest first"),
     ("/logs?limit=3", "what happened to connections"),
 )
+#: Likewise of one that works with another as one.
+CLUSTER_QUESTIONS: Final = (*QUESTIONS, ("/cluster", "both relays"))
 #: Characters of an answer that are shown.
 _LONGEST_ANSWER: Final = 300
 
@@ -64,7 +66,7 @@ async def show_where_to_look(console: Console, watch: Watch, *, keep: bool) -> N
     :param keep: whether the relay stays, so that the reader can ask it; else it is asked now, and answers in short.
     """
     console.print(Text("\nWhere to look", "bold"))
-    for path, about in QUESTIONS:
+    for path, about in QUESTIONS if watch.holder == watch.relay else CLUSTER_QUESTIONS:
         url = f"{watch.relay}{path}"
         console.print(Text(f"  curl '{url}'", "cyan"), Text(f"  # {about}", "dim"), soft_wrap=True)
         if not keep:
