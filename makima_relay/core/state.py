@@ -94,8 +94,8 @@ class State:
         :param kept: whether it must survive a crash, in one transaction with what was saved just before.
         """
         if task is not None and task.origin is not None and not task.detached:
-            origin = self.peers.known(task.origin, now)
-            origin.box.report(task.task_id, task.attempts, str(task.daemon_id), payload)
+            box = self.peers.known(task.origin, now).box
+            box.report(task.task_id, task.attempts, str(task.daemon_id), payload)
             if self.peers.are_full:
                 self._hold(self.fleet.get(str(task.daemon_id)))
             return
@@ -186,12 +186,7 @@ class State:
         :param message: its ``spawnTask``, when that is new.
         """
         before = self.ledger.put(task)
-        if (
-            before is None
-            or before.daemon_id != task.daemon_id
-            or before.at_work != task.at_work
-            or before.relay != task.relay
-        ):
+        if before is None or before.at_work != task.at_work or before.is_elsewhere_than(task):
             self._change_hands(before, task)
         if message is not None:
             self.waiting.put_message(task.task_id, message)

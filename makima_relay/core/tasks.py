@@ -105,6 +105,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Whether some daemon has it, connected or not."""
         return self.status in AT_WORK
 
+    def is_elsewhere_than(self, other: Task) -> bool:
+        """Whether it is, or last was, with another daemon or at another relay."""
+        return self.daemon_id != other.daemon_id or self.relay != other.relay
+
     def to(self, status: TaskStatus, **changes: Any) -> Self:
         """Make the task that this one becomes.
 

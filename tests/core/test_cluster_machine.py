@@ -22,7 +22,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from makima_relay.core.operators import TaskFinishedError, UnknownTaskError
 from makima_relay.core.policy import LossPolicy
 from tests.core.builders import examples, wire
-from tests.core.cluster_world import MACHINES, RELAYS, ClusterWorld, HonestDaemon, Member
+from tests.core.cluster_member import Member
+from tests.core.cluster_world import MACHINES, RELAYS, ClusterWorld, HonestDaemon
 from tests.untraced import untraced
 
 relays = st.sampled_from(RELAYS)
