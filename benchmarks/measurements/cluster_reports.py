@@ -19,23 +19,22 @@ _SIZE = 200
 _SECONDS = 3.0
 
 
-async def _report(relays: list[Running], loads: list[Reporters], seconds: float) -> tuple[int, Sample]:
-    """Have all daemons report at once.
-
-    :return: how many reports arrived, and what the relays together used.
-    """
+async def _report(relays: list[Running], redis: Redis | None, loads: list[Reporters], seconds: float) -> Sample:
+    """Have all daemons report at once, and see what the relays together used."""
     for relay, load in zip(relays, loads, strict=True):
         load.tell(relay.port)
     for load in loads:
         await load.hear()
-    cpu, waited, began = _used(relays), sum(relay.waited() for relay in relays), time.perf_counter()
+    cpu, waited, asked = _used(relays), sum(relay.waited() for relay in relays), _asked(redis)
+    began = time.perf_counter()
     for load in loads:
         load.tell(seconds)
     arrived = sum([int(await load.hear()) for load in loads])
     took = time.perf_counter() - began
     used, kept = _used(relays) - cpu, sum(relay.waited() for relay in relays) - waited
-    return arrived, {
+    return {
         "cost": used / arrived * 1e6,
+        "redis": (_asked(redis) - asked) / arrived * 1e6,
         "capacity": len(relays) * arrived / used,
         "rate": arrived / took,
         "busy": used / took / len(relays) * 100,
@@ -49,7 +48,11 @@ def _used(relays: list[Running]) -> float:
     return sum(relay.cpu() for relay in relays)
 
 
-async def _loaded(redis: Redis | None, number: int, effort: Effort) -> tuple[int, Sample]:
+def _asked(redis: Redis | None) -> float:
+    return 0.0 if redis is None else redis.counts().cpu
+
+
+async def _loaded(redis: Redis | None, number: int, effort: Effort) -> Sample:
     async with AsyncExitStack() as stack:
         loads = [
             await stack.enter_async_context(
@@ -58,19 +61,16 @@ async def _loaded(redis: Redis | None, number: int, effort: Effort) -> tuple[int
             for each in range(number)
         ]
         relays = await stack.enter_async_context(cluster(redis, loads))
-        return await _report(relays, loads, effort.seconds(_SECONDS))
+        return await _report(relays, redis, loads, effort.seconds(_SECONDS))
 
 
 async def _alone(effort: Effort) -> Sample:
-    _, sample = await _loaded(None, 1, effort)
-    return {**sample, "redis": 0.0}
+    return await _loaded(None, 1, effort)
 
 
 async def _together(number: int, effort: Effort) -> Sample:
     async with running_redis() as redis:
-        before = redis.counts()
-        arrived, sample = await _loaded(redis, number, effort)
-        return {**sample, "redis": redis.counts().since(before).cpu / arrived * 1e6}
+        return await _loaded(redis, number, effort)
 
 
 def _rows(effort: Effort) -> list[Row]:
