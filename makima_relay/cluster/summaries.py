@@ -172,9 +172,10 @@ class Summaries:
             return
         self._written_at = self._clock.monotonic()
         self._write_why(session)
-        self._write_daemons(session)
+        written = self._write_daemons(session)
+        if self._tasks:
+            written = self._write_tasks(session, map(self._summarizer.summary, self._take()))
         self._is_writing = True
-        written = self._write_tasks(session, map(self._summarizer.summary, self._take()))
         written.addCallback(self._written, session)
 
     def _take(self) -> list[Task]:
@@ -199,7 +200,7 @@ class Summaries:
             self._why = why
             session.command("SET", self._why_key, why, "EX", LASTING)
 
-    def _write_daemons(self, session: Session) -> None:
+    def _write_daemons(self, session: Session) -> Deferred[Any]:
         changed = list(islice(self._daemons, _PIECE))
         for daemon_id in changed:
             del self._daemons[daemon_id]
@@ -210,7 +211,7 @@ class Summaries:
             session.command("HDEL", self._daemons_key, *gone)
         if there:
             session.command("HSET", self._daemons_key, *there)
-            session.command("EXPIRE", self._daemons_key, LASTING)
+        return session.command("EXPIRE", self._daemons_key, LASTING)
 
     def _refresh(self) -> None:
         """Write all daemons, and have what is there stay."""
