@@ -75,10 +75,11 @@ class ClusterLedgerTests(SynchronousTestCase):
             list(self.ledger.close(100.0))
             self.assertEqual((self.ledger.reports.lost, self.ledger.reports.lost_in_window), (lost, 1 - lost))
 
-    def test_two_runs_may_not_both_end_at_one_server(self) -> None:
-        """Twice the same one may: that is a duplicate; and so may two at two servers."""
+    def test_two_daemons_may_not_both_end_a_task_at_one_server(self) -> None:
+        """Twice the same one may: that is a duplicate, or its task again; and so may two at two servers."""
+        again = self.ledger.run_begun("t", "b", 1.0)
         second = self.ledger.run_begun("t", "a", 1.0)
-        for run, relay in ((self.run_b, 0), (self.run_b, 0), (second, 1)):
+        for run, relay in ((self.run_b, 0), (self.run_b, 0), (again, 0), (second, 1)):
             self.ledger.task_completed("t", run.run_id, relay)
         self.assertEqual(self.ledger.tasks.ended_twice, 0)
         self.ledger.task_completed("t", second.run_id, 0)

@@ -108,9 +108,21 @@ class WorkerTests(SynchronousTestCase):
         """The relay may answer the latest of several pings only."""
         self.spawn(2)
         elapse(self.reactor, HEARTBEAT_INTERVAL)
-        self.peer.send_frame(PONG, b"heartbeat")
+        self.peer.send_frame(PONG, self.take()[1][-1])
         elapse(self.reactor, HEARTBEAT_INTERVAL)
         self.assertEqual(self.heartbeats(self.peer)[-1], [])
+
+    def test_a_late_pong_proves_nothing_that_came_after_its_ping(self) -> None:
+        """A busy relay may answer when there are more heartbeats already."""
+        self.take()
+        elapse(self.reactor, HEARTBEAT_INTERVAL)
+        first = self.take()[1][-1]
+        self.spawn(2)
+        elapse(self.reactor, HEARTBEAT_INTERVAL)
+        self.take()
+        self.peer.send_frame(PONG, first)
+        elapse(self.reactor, HEARTBEAT_INTERVAL)
+        self.assertEqual(self.heartbeats(self.peer)[-1], ["t"])
 
     def test_a_task_that_is_another_daemons_is_stopped_at_once(self) -> None:
         """Whether the relay interrupts it, or complains about its reports."""

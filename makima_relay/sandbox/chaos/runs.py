@@ -190,11 +190,14 @@ class Task:
     completed: bool = False
     end_proven: bool = False
     runs: list[Run] = attrs.field(factory=list)
-    _completions: dict[int, int] = attrs.field(factory=dict)
+    _completions: dict[int, str] = attrs.field(factory=dict)
 
     def completed_again(self, relay: int, run_id: int) -> bool:
         """Note a completion that a server received.
 
-        :return: whether it had received one of another run.
+        A daemon that was away too long, and is given the task again that it had ended meanwhile, tells both ends.
+
+        :return: whether it had received one of another daemon.
         """
-        return self._completions.setdefault(relay, run_id) != run_id
+        daemon = next((run.daemon for run in self.runs if run.run_id == run_id), "")
+        return self._completions.setdefault(relay, daemon) != daemon

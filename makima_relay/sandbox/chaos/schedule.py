@@ -147,5 +147,7 @@ class _Timeline:
         if kind not in DAEMONS:
             return ()
         most = self._plan.daemons
-        count = self._chance.choice([1, max(1, most // 4), max(1, most // 2) if kind in (Kind.LOSS, Kind.MOVE) else most])
+        count = self._chance.choice(
+            [1, max(1, most // 4), max(1, most // 2) if kind in (Kind.LOSS, Kind.MOVE) else most]
+        )
         return tuple(sorted(self._chance.sample(range(most), count)))

@@ -32,7 +32,7 @@ _TICK: Final = 0.05
 _LONGEST_TICK: Final = 0.25
 #: A relay that cannot write its database answers when it can again.
 _AUTH_TIMEOUT: Final = 60.0
-_BEAT: Final = b"heartbeat"
+_BEAT: Final = b"heartbeat after "
 #: The heartbeats' pings are enough to notice that the relay is gone.
 _KEEPALIVE: Final = (3_600.0, 60.0)
 _PROOF: Final = b"read up to "
@@ -92,7 +92,6 @@ class Worker:
         self._sent: deque[tuple[int, Run, int]] = deque()
         # Tasks whose end may not have been read yet, with the number of that report.
         self._ending: dict[str, int] = {}
-        self._sent_before_beat = 0
         self._outbound = Outbound(clock.reactor, _ignore, self._proven)
         self._link: ServerProtocol | None = None
         self._connection = 0
@@ -171,8 +170,7 @@ class Worker:
     def _beat(self) -> None:
         assert self._link is not None, "it beats while it is connected"
         self._link.send_text(_COMPOSER.heartbeat(dict.fromkeys([*self._works, *self._ending])))
-        self._link.sendPing(_BEAT)
-        self._sent_before_beat = self._last_sending
+        self._link.sendPing(_BEAT + str(self._last_sending).encode())
         self._beating = self._clock.reactor.callLater(HEARTBEAT_INTERVAL, self._beat)
 
     def received(self, payload: bytes) -> None:
@@ -198,10 +196,10 @@ class Worker:
 
     def pong_received(self, payload: bytes) -> None:
         """The relay answered a ping."""
-        if payload == _BEAT:
+        if payload.startswith(_BEAT):
             self._ledger.heartbeat_read(self._name, self._clock.monotonic())
             # The relay may answer the latest of several pings only, and then this one may stand for a proof.
-            self._outbound.pong_received(_PROOF + str(self._sent_before_beat).encode())
+            self._outbound.pong_received(_PROOF + payload.removeprefix(_BEAT))
         else:
             self._outbound.pong_received(payload)
 
