@@ -64,8 +64,8 @@ async def _loaded(redis: Redis | None, number: int, effort: Effort) -> Sample:
         return await _report(relays, redis, loads, effort.seconds(_SECONDS))
 
 
-async def _alone(effort: Effort) -> Sample:
-    return await _loaded(None, 1, effort)
+async def _apart(number: int, effort: Effort) -> Sample:
+    return await _loaded(None, number, effort)
 
 
 async def _together(number: int, effort: Effort) -> Sample:
@@ -74,12 +74,13 @@ async def _together(number: int, effort: Effort) -> Sample:
 
 
 def _rows(effort: Effort) -> list[Row]:
-    rows = [Row(_name(number), partial(_together, number, effort)) for number in (1, 2)]
-    return [*rows, Row("1 relay without Redis", partial(_alone, effort))]
-
-
-def _name(number: int) -> str:
-    return "1 relay" if number == 1 else f"{number} relays"
+    # Those apart show what of a difference is the machine's: they share nothing else.
+    ways = {"": _together, " without Redis": _apart}
+    return [
+        Row(f"{name}{how}", partial(work, number, effort))
+        for how, work in ways.items()
+        for number, name in enumerate(("1 relay", "2 relays"), 1)
+    ]
 
 
 CLUSTER_REPORTS = Measurement(
