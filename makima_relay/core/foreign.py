@@ -11,9 +11,13 @@ MOST_FINISHED: Final = 10_000
 
 
 class ForeignTasks:
-    """Tasks by id: all that are not finished, and of the others the latest, which late reports are about."""
+    """Tasks by id: all that are not finished, and of the others the latest, which late reports are about.
+
+    :ivar told: the number of the last entry that told each unfinished one's origin where it is.
+    """
 
     def __init__(self) -> None:
+        self.told: dict[str, int] = {}
         self._unfinished: dict[str, Task] = {}
         self._finished: OrderedDict[str, Task] = OrderedDict()
 
@@ -42,6 +46,7 @@ class ForeignTasks:
         if not task.finished:
             self._unfinished[task.task_id] = task
             return before
+        self.told.pop(task.task_id, None)
         self._finished[task.task_id] = task
         if len(self._finished) > MOST_FINISHED:
             self._finished.popitem(last=False)

@@ -20,8 +20,6 @@ class Hosting:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        #: The number of the last entry that told each task's origin where it is.
-        self._told: dict[str, int] = {}
 
     def placed(self, task: Task, now: float) -> None:
         """Tell the origin of a task that a daemon has it; of this relay's own tasks nobody is told."""
@@ -31,11 +29,12 @@ class Hosting:
         daemon = self._state.fleet.get(daemon_id)
         hostname = daemon_id if daemon is None else daemon.hostname
         entry = Placed(task.task_id, task.attempts, daemon_id, hostname, task.status)
-        self._told[task.task_id] = self._state.peers.known(task.origin, now).box.put(entry)
+        number = self._state.peers.known(task.origin, now).box.put(entry)
+        self._state.ledger.foreign.told[task.task_id] = number
 
     def was_told_after(self, task: Task, number: int) -> bool:
         """Whether a task's origin was told where it is after an entry of a number."""
-        return self._told.get(task.task_id, 0) > number
+        return self._state.ledger.foreign.told.get(task.task_id, 0) > number
 
     def lost(self, task: Task, hostname: str | None, now: float) -> None:
         """Give a task back to its origin, which decides what becomes of it: its daemon is lost."""
@@ -52,7 +51,6 @@ class Hosting:
 
     def let_go(self, task: Task, now: float) -> None:
         """Have a task no more, but remember for late reports whose it was."""
-        self._told.pop(task.task_id, None)
         self._state.finish(task, TaskStatus.CANCELLED, None, now)
 
     def forget(self, task: Task, now: float) -> None:

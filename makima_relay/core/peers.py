@@ -54,7 +54,7 @@ class Peer:
     :ivar tasks: this relay's tasks that it has, or may have.
     :ivar asked_back: how many answers about entries that are taken back are still to come.
     :ivar inquiry: the number of the last entry that asked it which tasks it has; 0 before the first.
-    :ivar offered: the tasks that it was offered since.
+    :ivar offered: those of its tasks that it was offered since.
     :ivar interrupted: the tasks, with their attempts, that it was told to stop since it came.
     """
 
@@ -127,11 +127,6 @@ class Peers:
             peer = self._peers[relay_id] = Peer(stored, self._note, now)
         return peer
 
-    def is_away(self, relay_id: str) -> bool:
-        """Whether a peer that should be there is not."""
-        peer = self._peers.get(relay_id)
-        return peer is not None and peer.is_away
-
     def is_deserted(self, relay_id: str) -> bool:
         """Whether a peer has been away for so long that its tasks are reported to this relay's own server."""
         peer = self._peers.get(relay_id)
@@ -156,6 +151,7 @@ class Peers:
     def release(self, peer: Peer, task_id: str) -> None:
         """Count a task as a peer's no more."""
         peer.tasks.discard(task_id)
+        peer.offered.discard(task_id)
 
     def dispatched(self, peer: Peer, task_id: str) -> None:
         """Count a task as just offered to a peer."""

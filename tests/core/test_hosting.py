@@ -175,6 +175,11 @@ class CommandTests(PeerTestCase):
         self.assertEqual(self.relay.foreign_tasks, 0)
         self.assertEqual(entries(self.pass_time(GRACE, P)), [])
 
+    def test_of_a_task_that_has_ended_it_is_not_kept_in_mind_where_its_origin_was_told_it_is(self) -> None:
+        """However many tasks come and go."""
+        self.report(self.connection, DONE)
+        self.assertEqual(self.relay._state.ledger.foreign.told, {})
+
     def test_a_release_is_ignored_when_the_daemon_is_back_and_the_origin_knows(self) -> None:
         """It was said before the origin heard of that."""
         self.says(Released("t1", 1, 1))

@@ -90,6 +90,13 @@ class OverflowTests(PeerTestCase):
         self.command(SPAWN)
         self.assertEqual(entries(self.says(Returned("t1", 1, lost=False, hostname=None)), Q), [self.offer(2)])
 
+    def test_of_tasks_that_a_peer_has_no_more_nothing_is_kept_in_mind_about_it(self) -> None:
+        """However many it is offered while it is there."""
+        self.lend()
+        self.says(Reported("t1", 1, D2, (DONE,)))
+        (peer,) = self.relay._state.peers
+        self.assertEqual((peer.tasks, peer.offered), (set(), set()))
+
 
 class ReportTests(PeerTestCase):
     """What comes back."""
