@@ -56,7 +56,7 @@ class Commands:
         if known is not None and not known.finished:
             self._duplicate(message, now)
             return
-        if self._takeovers.refuses(message.task_id):
+        if self._takeovers.refuses(message.task_id, now):
             self._duplicate(message, now)
             reason = "another relay has this task, which is not finished"
             state.answer_server(state.composer.error("duplicate_task", reason, message.task_id))

@@ -30,10 +30,10 @@ class Takeovers:
         entry = self._state.directory.others(task_id)
         return None if entry is None or entry.has_ended else entry.origin
 
-    def refuses(self, task_id: str) -> bool:
-        """Whether it is the task of a peer that is present."""
+    def refuses(self, task_id: str, now: float) -> bool:
+        """Whether it is the task of a peer that is present; one that was never heard of has time to be seen."""
         origin = self._origin(task_id)
-        return origin is not None and not self._state.peers.is_away(origin)
+        return origin is not None and not self._state.peers.known(origin, now).is_away
 
     def begin(self, task: Task, now: float) -> None:
         """Be the origin of a task that is pending here; of one that was nobody's nothing is to be done."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from makima_relay.core.cluster import AWAY_AFTER
 from makima_relay.core.cluster_effects import ForgetTasks, RecordHolder
 from makima_relay.core.directory import DirectoryEntry
 from makima_relay.core.entries import Adopted, Interrupt, Moved, Offer, Placed, Released, Reported, Returned
@@ -114,6 +115,16 @@ class SecondServerTests(PeerTestCase):
         error = wire("error", code="duplicate_task", message=reason, taskId="t1")
         self.assertEqual((for_server(decided), for_daemons(decided)), ([error], []))
         self.assertIsNone(self.relay.task("t1"))
+
+    def test_an_origin_that_was_never_heard_of_has_time_to_be_seen(self) -> None:
+        """A relay that is new here may find what one has left that is gone for good."""
+        self.directory["t1"] = DirectoryEntry("relay-gone", "relay-gone", 1)
+        connection = self.join()
+        self.assertIn(b"duplicate_task", for_server(self.command(SPAWN))[0])
+        self.pass_time(AWAY_AFTER, P, Q)
+        decided = self.command(SPAWN, NOW + AWAY_AFTER)
+        self.assertEqual(for_daemons(decided), [(connection, SPAWN)])
+        self.assertIn(RecordHolder("t1", 0, ME, ME, "relay-gone"), decided)
 
     def test_a_task_that_the_peer_has_ended_is_taken(self) -> None:
         """It is nobody's any more."""
