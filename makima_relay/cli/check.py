@@ -39,15 +39,15 @@ def _relay_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.option("--env-file", metavar="FILE", help="Settings of this machine.  [env var: MAKIMA_RELAY_ENV_FILE]")
-@click.option("--offline", is_flag=True, help="Leave the server alone.")
+@click.option("--offline", is_flag=True, help="Leave the server and Redis alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @_relay_settings
 def check(env_file: str | None, offline: bool, as_json: bool, **options: Any) -> None:
     """Look whether a relay with these settings would work, and say how to mend what would not.
 
     It reads the settings as the relay does, and takes the options of `twistd makima-relay` too. It tries the
-    database (which it does not change), each address to listen on, and the server: its name, its port, its
-    certificate, and the API key.
+    database (which it does not change), each address to listen on, Redis where one is named, and the server: its
+    name, its port, its certificate, and the API key.
 
     To try the key it authenticates as the relay would, and leaves at once. The server sees a further daemon for a
     moment, "NAME (check)" with a machine id of its own and maxConcurrentTasks 0; a relay that runs stays connected.
@@ -75,7 +75,8 @@ def check(env_file: str | None, offline: bool, as_json: bool, **options: Any) ->
         tell([fail("settings", str(error))])
     else:
         tell([ok("settings", "complete and well-formed")])
-        redact = Redactor([settings.api_key, settings.admin_token, *secrets_of(settings.server_url)])
+        redis = () if settings.redis is None else settings.redis.secrets()
+        redact = Redactor([settings.api_key, settings.admin_token, *secrets_of(settings.server_url), *redis])
 
         def tell_redacted(findings: Sequence[Finding]) -> None:
             # What the server says may hold what it was told.
@@ -105,6 +106,10 @@ async def _look(
     tell(check_waking(settings))
     for text in settings.listen:
         tell(await check_listening(reactor, around, text, runs=runs))
+    if settings.redis is not None and not offline:
+        from makima_relay.cli.check_redis import check_redis
+
+        tell([await check_redis(reactor, settings, settings.redis)])
     if not offline:
         tell(await check_server(reactor, settings, machine_id_of(settings.database)))
 

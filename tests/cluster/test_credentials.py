@@ -10,6 +10,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 
+from makima_relay.cli.check_redis import check_redis
+from makima_relay.cli.findings import Verdict
 from makima_relay.clock import Clock
 from makima_relay.cluster.dialling import redis_dial, redis_trust
 from makima_relay.cluster.key_share import KeyShare
@@ -17,7 +19,7 @@ from makima_relay.cluster.overview import Overview
 from makima_relay.cluster.summaries import Summaries
 from makima_relay.core.keys import digest_of
 from makima_relay.endpoints import StartError
-from makima_relay.settings import RedisURL
+from makima_relay.settings import RedisURL, load
 from makima_relay.store.filters import Filter
 from tests.cluster.case import Member, RedisTestCase, reactor, until
 from tests.cluster.redis_server import REDIS_SERVER
@@ -48,6 +50,21 @@ class CredentialTests(RedisTestCase):
     def url(self, credentials: str) -> str:
         """The URL with user and password."""
         return f"unix://{credentials}@{self.redis.path}"
+
+    async def test_check_tells_whether_redis_takes_the_relay(self) -> None:
+        """In a line each, without what it presents."""
+        for password, verdict, words in (
+            (":hunt%40er2", Verdict.OK, "takes the relay's user"),
+            (":wrong", Verdict.FAIL, "it refuses the credentials"),
+        ):
+            given = {"MAKIMA_SERVER_URL": "ws://s", "MAKIMA_API_KEY": "k", "MAKIMA_RELAY_REDIS": self.url(password)}
+            settings = load({}, given)
+            assert settings.redis is not None
+            finding = await check_redis(reactor, settings, settings.redis)
+            self.assertEqual(finding.verdict, verdict)
+            self.assertIn(words, finding.text)
+            self.assertNotIn("hunt", finding.text)
+            self.assertNotIn("wrong", finding.text)
 
     async def test_the_right_password_is_taken(self) -> None:
         """And the database that is named."""
