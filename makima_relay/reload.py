@@ -125,8 +125,10 @@ def make_reload(
         files.append(("--env-file", settings.secret_env_file))
     for text, endpoint in zip(settings.listen, endpoints, strict=True):
         if isinstance(endpoint, TLSEndpoint):
-            sources.append((f"--listen {text}", endpoint.certificate))
-            files.append((f"--listen {text}", endpoint.certificate.files.key))
+            # Its files are named with what is wrong with them; the journal cuts long lines.
+            name = f"--listen {':'.join(text.split(':')[:2])}"
+            sources.append((name, endpoint.certificate))
+            files.append((name, endpoint.certificate.files.key))
     if trust is not None:
         sources.append(("--upstream-ca", trust))
     return Reload(sources, files, note, warn)
