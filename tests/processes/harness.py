@@ -179,12 +179,16 @@ def ask(port: int, path: str, method: str = "GET") -> Any:
 
 
 def ask_until(port: int, path: str, wanted: Callable[[Any], bool]) -> Any:
-    """Ask again and again until the answer is what is wanted."""
+    """Ask again and again until there is an answer, and it is what is wanted."""
     answer: Any = None
 
     def asked() -> bool:
         nonlocal answer
-        answer = ask(port, path)
+        try:
+            answer = ask(port, path)
+        except OSError:
+            # Too many others may be connected still.
+            return False
         return wanted(answer)
 
     until(asked)
