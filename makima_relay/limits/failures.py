@@ -1,4 +1,4 @@
-"""Remembers who fails to authenticate: each further failure is answered later, too many are answered by silence."""
+"""Remembers who fails to authenticate: each further failure is answered later, after too many it is refused."""
 
 from __future__ import annotations
 

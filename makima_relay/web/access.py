@@ -10,7 +10,7 @@ import attrs
 from twisted.web.iweb import IRequest
 
 from makima_relay.core.rejections import Rejection
-from makima_relay.limits.guard import Guard
+from makima_relay.limits.guard import Attempts, Guard
 from makima_relay.origin import is_foreign, names_loopback
 from makima_relay.web.problems import ProblemError
 from makima_relay.web.sessions import Sessions
@@ -96,7 +96,7 @@ class Access:
         :raises ProblemError: 429.
         """
         if self.guard is not None:
-            _refuse_for(self.guard.tokens.refused_for(request.getClientAddress()))
+            self._refuse_for(self.guard.tokens, self.guard, request)
 
     def refuse_guesser_at_keys(self, request: IRequest) -> None:
         """Refuse whoever has failed too often to authenticate as a daemon.
@@ -104,7 +104,16 @@ class Access:
         :raises ProblemError: 429.
         """
         if self.guard is not None:
-            _refuse_for(self.guard.keys.refused_for(request.getClientAddress()))
+            self._refuse_for(self.guard.keys, self.guard, request)
+
+    @staticmethod
+    def _refuse_for(attempts: Attempts, guard: Guard, request: IRequest) -> None:
+        address = request.getClientAddress()
+        seconds = attempts.refused_for(address)
+        if seconds:
+            guard.turned_away(Rejection.TOO_MANY_FAILURES, "too many failed authentications", address)
+            headers = {"Retry-After": str(math.ceil(seconds))}
+            raise ProblemError(429, "too many failed authentications from this address", headers)
 
     @property
     def wants_sign_in(self) -> bool:
@@ -134,12 +143,6 @@ class Access:
         refuse_foreign(request)
         if self.sessions is not None:
             self.sessions.end(request)
-
-
-def _refuse_for(seconds: float) -> None:
-    if seconds:
-        headers = {"Retry-After": str(math.ceil(seconds))}
-        raise ProblemError(429, "too many failed authentications from this address", headers)
 
 
 def _no_token() -> ProblemError:

@@ -14,6 +14,7 @@ from werkzeug.http import parse_accept_header
 from makima_relay.clock import Clock
 from makima_relay.core.fleet import Daemon
 from makima_relay.core.operators import TaskFinishedError, UnknownDaemonError, UnknownTaskError
+from makima_relay.core.rejections import Rejection
 from makima_relay.engine import Engine
 from makima_relay.health import Health
 from makima_relay.store import SQLiteStore
@@ -113,7 +114,11 @@ class Api(KeyRoutes, SigningIn):
     @app.route("/ws/daemon/ws/daemon", methods=["GET"])
     def websocket_only(self, request: IRequest) -> bytes:
         """Tell who asks without a WebSocket upgrade that it takes one."""
-        refuse_foreign(request)
+        try:
+            refuse_foreign(request)
+        except ProblemError:
+            self.engine.turned_away(Rejection.FOREIGN_ORIGIN, None, "")
+            raise
         self.access.refuse_guesser_at_keys(request)
         raise ProblemError(426, "daemons connect here by WebSocket", {"Upgrade": "websocket", "Connection": "Upgrade"})
 

@@ -181,6 +181,17 @@ class StrangerTests(EdgeTestCase):
         self.assertTrue(port.reading)
 
 
+class ForeignTests(EdgeTestCase):
+    """Web pages of others."""
+
+    def test_an_upgrade_that_a_page_of_others_asks_for_is_refused_and_counted(self) -> None:
+        """403; what the relay's own name asks for is let in."""
+        peer = self.comes()
+        peer.deliver(upgrade_request(headers={"Origin": "http://evil.example"}))
+        self.assertTrue(peer.take_head().startswith(b"HTTP/1.1 403 "))
+        self.assertEqual(self.rejected(Rejection.FOREIGN_ORIGIN), 1)
+
+
 class GuessTests(EdgeTestCase):
     """Who guesses at keys."""
 
@@ -210,6 +221,7 @@ class GuessTests(EdgeTestCase):
         head = self.refusal()
         self.assertTrue(head.startswith(b"HTTP/1.1 429 "), head)
         self.assertIn(b"Retry-After: 60", head.replace(b"retry-after", b"Retry-After"))
+        self.assertEqual(self.rejected(Rejection.TOO_MANY_FAILURES), 1)
         self.assertEqual(self.guess(ELSEWHERE), 0.0)
         self.reactor.advance(61)
         self.assertIn(b" 101 ", self.refusal())
