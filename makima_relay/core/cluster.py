@@ -81,7 +81,7 @@ class Cluster:
         peer.presence = presence
         peer.agent_name = presence.agent_name
         peer.seen_at = now
-        peer.free = presence.free_slots
+        peer.says_free(presence.free_slots)
         if not peer.is_there:
             self._came(peer, now)
         state.dispatch_waiting(now)

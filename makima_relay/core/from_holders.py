@@ -64,9 +64,9 @@ class FromHolders:
         if not task.finished and not task.is_new_attempt:
             self._shown(task, peer, entry.daemon_id, task.hostname or entry.daemon_id, now)
         for payload in entry.payloads:
-            self._relay(entry.task_id, payload, now)
+            self._relay(peer, entry.task_id, payload, now)
 
-    def _relay(self, task_id: str, payload: bytes, now: float) -> None:
+    def _relay(self, peer: Peer, task_id: str, payload: bytes, now: float) -> None:
         task = self._state.ledger.get(task_id)
         try:
             report = read_report(payload)
@@ -77,13 +77,15 @@ class FromHolders:
         if isinstance(report, Report):
             self._reports.pass_on(task, report, now)
         else:
+            if report.status in FINISHED and task_id in peer.tasks:
+                peer.frees()
             self._reports.decide(task, report, now)
 
     def returned(self, peer: Peer, entry: Returned, now: float) -> None:
         """Take a task back: it was lost with its daemon, or no daemon got it."""
         task = self._has(peer, entry.task_id, entry.attempt)
         if not entry.lost:
-            peer.free = 0
+            peer.turns_away()
         if task is not None and (entry.lost or task.status is TaskStatus.RUNNING):
             self._losses.lose(task, now, entry.hostname)
         elif task is not None:
@@ -102,6 +104,7 @@ class FromHolders:
         """Note the end of a task, which the peer's own server knows."""
         task = self._has(peer, entry.task_id, entry.attempt)
         if task is not None and entry.status in FINISHED:
+            peer.frees()
             self._losses.end_grace(task.task_id)
             self._state.finish(task, entry.status, entry.error, now)
             self._state.dispatch_waiting(now)

@@ -6,6 +6,7 @@ peers together what they ask of a :class:`~makima_relay.core.fleet.Fleet`. It ge
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, ClassVar, Final
 
@@ -51,6 +52,7 @@ class Peer:
     :ivar is_away: whether it was not seen for too long, or has taken leave.
     :ivar is_deserted: whether it has been away for so long that reports on its tasks go to this relay's own server.
     :ivar free: the slots that it may have for tasks.
+    :ivar is_choosy: whether it has returned a task since it said how many slots are free: then none is.
     :ivar tasks: this relay's tasks that it has, or may have.
     :ivar asked_back: how many answers about entries that are taken back are still to come.
     :ivar inquiry: the number of the last entry that asked it which tasks it has; 0 before the first.
@@ -73,6 +75,7 @@ class Peer:
         self.is_away = False
         self.is_deserted = False
         self.free = 0
+        self.is_choosy = False
         self.tasks: set[str] = set()
         self.asked_back = 0
         self.inquiry = 0
@@ -83,6 +86,21 @@ class Peer:
     def hostname(self) -> str:
         """The name to show."""
         return self.agent_name
+
+    def says_free(self, slots: int) -> None:
+        """Note how many slots it says are free."""
+        self.free = slots
+        self.is_choosy = False
+
+    def frees(self) -> None:
+        """Note that one of the tasks that it has ends."""
+        if not self.is_choosy:
+            self.free += 1
+
+    def turns_away(self) -> None:
+        """Note that it has returned a task, so that it gets none before it says again that slots are free."""
+        self.free = 0
+        self.is_choosy = True
 
     def take_task(self, task: Task, message: bytes, _note: Callable[[Effect], None]) -> None:
         """Offer it a task; see :meth:`makima_relay.core.fleet.Daemon.take_task`."""
@@ -99,6 +117,7 @@ class Peers:
     :param relay_id: this relay's id; none without a cluster.
     :param stored: what an earlier run left.
     :param note: has something done.
+    :ivar draw: draws a number from 0 up to, and without, 1.
     :ivar is_connected: whether Redis is there.
     :ivar session: how often it has come.
     :ivar held: the connections of daemons that are not read because too much waits for peers.
@@ -106,6 +125,7 @@ class Peers:
 
     def __init__(self, relay_id: str | None, stored: Iterable[StoredPeer], note: Callable[[Effect], None]) -> None:
         self.relay_id = relay_id
+        self.draw: Callable[[], float] = random.random
         self.is_connected = False
         self.session = 0
         self.held: set[int] = set()
@@ -159,12 +179,19 @@ class Peers:
         peer.offered.add(task_id)
         self.hold(peer, task_id)
 
-    def most_free(self) -> Peer | None:
-        """The peer for the next task: the present one with the most free slots.
+    def next_free(self) -> Peer | None:
+        """The peer for the next task: drawn from the present ones, each as likely as it has free slots.
+
+        Were it the one with the most, all relays that have no slot at home would choose the same.
 
         :return: none if no peer can take one.
         """
         if not self.is_connected or self.are_full:
             return None
         free = [peer for peer in self._peers.values() if peer.is_there and peer.free > 0]
-        return max(free, key=lambda peer: peer.free, default=None)
+        drawn = self.draw() * sum(peer.free for peer in free)
+        for peer in free:
+            drawn -= peer.free
+            if drawn < 0:
+                return peer
+        return None

@@ -7,6 +7,7 @@ numbers of daemons' connections are greater than 0 and never used again.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -46,12 +47,20 @@ class Relay(ClusterInputs):
     :param policy: the settings that it obeys.
     :param snapshot: what an earlier run left.
     :param redact: blacks out secrets in what is logged.
+    :param draw: draws a number from 0 up to, and without, 1.
     """
 
-    def __init__(self, policy: Policy, snapshot: Snapshot | None = None, redact: Callable[[str], str] = str) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        snapshot: Snapshot | None = None,
+        redact: Callable[[str], str] = str,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
         snapshot = snapshot or Snapshot()
         in_cluster = policy.relay_id is not None
         state = (ClusteredState if in_cluster else State)(policy, snapshot, redact)
+        state.peers.draw = draw
         self._losses = losses = Losses(state)
         self._reports = reports = Reports(state, losses)
         self._look_at_outbox_at = 0.0

@@ -32,6 +32,7 @@ class RelayTestCase(SynchronousTestCase):
     """A test that tells a relay what happens and looks at what it wants done.
 
     :ivar stored: the finished tasks that the store finds when it is asked.
+    :ivar drawn: what is drawn where the relay leaves something to chance, from 0 up to 1.
     """
 
     def setUp(self) -> None:
@@ -39,7 +40,8 @@ class RelayTestCase(SynchronousTestCase):
 
     def start(self, policy: Policy | None = None, snapshot: Snapshot | None = None, now: float = NOW) -> list[Effect]:
         """Begin (again) with a new relay."""
-        self.relay = Relay(policy or Policy(), snapshot)
+        self.drawn = 0.0
+        self.relay = Relay(policy or Policy(), snapshot, draw=lambda: self.drawn)
         self.stored: dict[str, Task] = {}
         self._connections = 0
         return self.relay.started(now, now - NOW + AT)

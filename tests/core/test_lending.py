@@ -19,6 +19,7 @@ from tests.core.peer_case import (
     entries,
     for_daemons,
     for_server,
+    placed,
 )
 
 SPAWN = wire("spawnTask", taskId="t1")
@@ -37,13 +38,14 @@ class OverflowTests(PeerTestCase):
         self.assertEqual(for_daemons(decided), [(connection, SPAWN)])
         self.assertEqual(entries(decided), [])
 
-    def test_a_task_without_a_slot_at_home_goes_to_the_peer_with_the_most_free_slots(self) -> None:
+    def test_a_task_without_a_slot_at_home_goes_to_a_peer_the_likelier_the_more_slots_that_has(self) -> None:
         """As this relay counts: what it has handed out since is not free any more."""
         self.comes(P, 2)
         self.comes(Q, 4)
-        decided = [each for task_id in ("t1", "t2", "t3") for each in self.command(wire("spawnTask", taskId=task_id))]
-        self.assertEqual([each.task_id for each in entries(decided, Q)], ["t1", "t2"])
-        self.assertEqual([each.task_id for each in entries(decided, P)], ["t3"])
+        for task_id, drawn in (("t1", 0.34), ("t2", 0.39), ("t3", 0.51), ("t4", 0.99), ("t5", 0.49), ("t6", 0.9)):
+            self.drawn = drawn
+            self.command(wire("spawnTask", taskId=task_id))
+        self.assertEqual([self.known(f"t{number}").relay for number in range(1, 7)], [Q, P, Q, Q, P, Q])
 
     def test_what_is_offered_is_stored_first_and_written_into_the_directory(self) -> None:
         """With its number of attempts."""
@@ -82,6 +84,29 @@ class OverflowTests(PeerTestCase):
         self.assertEqual(entries(decided), [])
         self.assertEqual((self.known().status, self.known().tries), (TaskStatus.PENDING, 0))
         self.assertEqual(entries(self.comes(free=1)), [Offer("t1", 2, None, None, SPAWN)])
+
+    def test_a_slot_is_free_as_soon_as_a_task_there_ends(self) -> None:
+        """Unless that peer has returned one: then it has to say so."""
+        self.comes(free=1)
+        self.command(SPAWN)
+        self.spawn("t2")
+        self.spawn("t3")
+        decided = self.says(placed(), Reported("t1", 1, D2, (DONE,)))
+        self.assertEqual(entries(decided), [self.offer(task_id="t2")])
+        self.comes(free=1)
+        self.says(Returned("t3", 1, lost=False, hostname=None))
+        done = wire("taskComplete", taskId="t2", success=True)
+        self.assertEqual(entries(self.says(Reported("t2", 1, D2, (done,)))), [])
+        self.assertEqual(entries(self.comes(free=1)), [self.offer(2, "t3")])
+
+    def test_a_report_that_comes_twice_frees_one_slot(self) -> None:
+        """What has ended cannot end again."""
+        self.comes(free=1)
+        self.command(SPAWN)
+        self.says(placed(), Reported("t1", 1, D2, (DONE, DONE)))
+        self.spawn("t2")
+        self.spawn("t3")
+        self.assertEqual([self.known(each).relay for each in ("t2", "t3")], [P, None])
 
     def test_what_a_peer_returns_goes_to_another(self) -> None:
         """At once."""
