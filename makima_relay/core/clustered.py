@@ -21,6 +21,9 @@ class ClusteredState(State):
 
     def take_effects(self) -> list[effects.Effect]:
         """Hand over what was noted, in order, with what was gathered for peers, and with what they are to know."""
+        if any(peer.box.has_news for peer in self.peers):
+            # What an entry brought is kept with its number: nobody sends it again once that is acknowledged.
+            self.keep_reports()
         for peer in self.peers:
             peer.box.settle()
         if self.peers.held and self.peers.size <= MOST_BYTES // 2:

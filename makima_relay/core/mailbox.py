@@ -170,10 +170,15 @@ class Mailbox:
         if self.received:
             self._note(AcknowledgeEntries(self._peer, self.received))
 
+    @property
+    def has_news(self) -> bool:
+        """Whether entries were acted on that the peer was not told of."""
+        return self.received > self._saved
+
     def settle(self) -> None:
         """Send what was gathered; keep, and tell the peer, what was acted on."""
         self._put_reports()
-        if self.received > self._saved:
+        if self.has_news:
             self._saved = self.received
             self._note(SaveReceived(self._peer, self.received))
             self.acknowledge()

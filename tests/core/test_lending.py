@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from makima_relay.core.cluster_effects import ForgetTasks, KeepEntry, RecordHolder, SaveReceived
 from makima_relay.core.directory import ENDED_FOR
-from makima_relay.core.effects import SaveTask
+from makima_relay.core.effects import KeepReports, SaveTask
 from makima_relay.core.entries import Ended, Holding, Interrupt, Offer, Relayed, Reported, Returned
 from makima_relay.core.policy import LossPolicy, Policy
 from makima_relay.core.tasks import TaskStatus
@@ -139,6 +139,14 @@ class ReportTests(PeerTestCase):
     def test_it_is_counted_here_wherever_it_runs(self) -> None:
         """In heartbeats too."""
         self.assertEqual(self.relay.active_tasks(), ["t1"])
+
+    def test_a_report_is_kept_with_the_number_of_its_entry(self) -> None:
+        """Its holder forgets it once that is acknowledged: a relay that is killed then must have it."""
+        decided = self.says(Reported("t1", 1, D2, (OUTPUT,)))
+        (kept,) = [each for each in decided if isinstance(each, KeepReports)]
+        self.assertEqual([payload for _, payload in kept.reports], [OUTPUT])
+        (received,) = [each for each in decided if isinstance(each, SaveReceived)]
+        self.assertLess(decided.index(kept), decided.index(received))
 
     def test_reports_are_relayed_as_they_came_and_the_end_is_stored_with_its_report(self) -> None:
         """And what was acted on, in the same transaction."""
