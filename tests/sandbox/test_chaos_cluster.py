@@ -49,6 +49,14 @@ class ClusterLedgerTests(SynchronousTestCase):
         list(self.ledger.close(100.0))
         self.assertEqual((self.ledger.tasks.taken_away, self.ledger.reports.refused), (0, 1))
 
+    def test_a_task_that_was_given_up_may_come_back_to_its_daemon(self) -> None:
+        """Which goes on; what it had said meanwhile is refused."""
+        self.cut_off(PATIENCE)
+        self.report(self.run_b, at=20.0)
+        self.ledger.delivered(self.run_b.run_id, "t", 2, 0)
+        list(self.ledger.close(100.0))
+        self.assertEqual((self.ledger.reports.refused, self.ledger.reports.lost), (1, 0))
+
     def test_a_relay_that_was_away_shortly_may_not(self) -> None:
         """Nor one that lacked Redis as all did: then nobody's absence counts."""
         for seconds, alone in ((PATIENCE - 1.0, True), (PATIENCE + 9.0, False)):

@@ -161,10 +161,13 @@ class Run:
     def was_refused(self, number: int, proof: Proof, *, again: bool = False) -> bool:
         """Whether the relay may have turned a report away: it had given the task to another daemon by then.
 
-        From the first that it turns away on it turns away all.
+        From the first that it turns away on it turns away all; but a task that was given up because its relay was away
+        may come back to the same daemon, which goes on as if nothing had been.
 
         :param again: whether the task was begun once more.
         """
+        if self.given_away_on == 0:
+            return True
         return (
             (self.superseded or again)
             and self.given_away_on is not None
