@@ -63,12 +63,16 @@ class Directory:
         """Know, until :meth:`has_read`, what was just read of tasks that were not in mind."""
         self._read = entries
 
-    def has_read(self, task_ids: Iterable[str], find: Callable[[str], Task | None]) -> None:
+    def has_read(self, task_ids: Iterable[str], find: Callable[[str], Task | None], *, is_outdated: bool) -> None:
         """Drop the entries that were made by asking, of tasks that have not become this relay's own.
 
         :param task_ids: what was asked for.
         :param find: finds an unfinished task of this relay's.
+        :param is_outdated: whether Redis was away then, so that no entry was made.
         """
+        if is_outdated:
+            for task in filter(None, map(find, task_ids)):
+                self.record(task)
         if self._relay_id is not None:
             self.forget(each for each in task_ids if find(each) is None and self.others(each) is None)
         self._read = {}
@@ -86,6 +90,11 @@ class Directory:
         if self._relay_id is not None:
             holder = task.relay or self._relay_id
             self._note(RecordHolder(task.task_id, task.attempts, self._relay_id, holder, instead_of))
+
+    def dispatched(self, task: Task) -> None:
+        """Write where a task has just been sent; of the first that a daemon here gets it is written by asking."""
+        if task.relay is not None or task.attempts > 1:
+            self.record(task)
 
     def ended(self, task: Task, now: float) -> None:
         """Write that a task of this relay's has ended; after a while its entry goes."""

@@ -34,6 +34,8 @@ class LookUps:
     def __init__(self, state: State) -> None:
         self._state = state
         self._asking = False
+        #: In which session with Redis what is asked now was asked; 0 for none.
+        self._session = 0
         self.lanes: Lanes[Message] = Lanes(self._is_known)
 
     def _is_known(self, task_id: str) -> bool:
@@ -76,7 +78,13 @@ class LookUps:
             task_ids = self.lanes.to_ask()
             if task_ids:
                 self._asking = True
+                self._session = self._state.peers.session_now
                 self._state.note(effects.RecallTasks(task_ids))
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether Redis has come since what was asked last was asked."""
+        return self._session != self._state.peers.session_now != 0
 
     def answered(self, task_ids: Sequence[str], found: Iterable[Task]) -> Iterator[Message]:
         """Keep in mind what was found, and release what waited for it, to be acted on while this is iterated.

@@ -135,6 +135,11 @@ class Peers:
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._peers.values())
 
+    @property
+    def session_now(self) -> int:
+        """The number of the session that there is; 0 without one."""
+        return self.session if self.is_connected else 0
+
     def get(self, relay_id: str) -> Peer | None:
         """A peer by id."""
         return self._peers.get(relay_id)

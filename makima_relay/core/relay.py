@@ -172,7 +172,7 @@ class Relay(ClusterInputs):
                 self._act_on_entry(message, now)
             else:
                 self._act_on_command(message, now)
-        directory.has_read(task_ids, self._state.ledger.unfinished)
+        directory.has_read(task_ids, self._state.ledger.unfinished, is_outdated=self._look_ups.is_outdated)
         self._look_ups.ask()
         self._state.flow.release()
 

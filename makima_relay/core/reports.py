@@ -175,7 +175,7 @@ class Reports:
             task_id=task_id,
             status=TaskStatus.RUNNING,
             daemon_id=daemon.daemon_id,
-            attempts=0 if entry is None else entry.attempt,
+            attempts=0 if entry is None else max(1, entry.attempt),
             received_at=at,
             started_at=at,
             origin=None if entry is None else entry.origin,

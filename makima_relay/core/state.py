@@ -282,7 +282,7 @@ class State:
         self._crew(holder).dispatched(holder, task.task_id)
         task = task.dispatched(holder.daemon_id, self.wall(now), holder.relay)
         self.save(task, now)
-        self.directory.record(task)
+        self.directory.dispatched(task)
         message = self.waiting.message(task.task_id)
         self.tally.relayed_down += len(message)
         holder.take_task(task, message, self.note)

@@ -6,8 +6,9 @@ from makima_relay.core.cluster import AWAY_AFTER
 from makima_relay.core.cluster_effects import ForgetTasks, RecordHolder
 from makima_relay.core.directory import DirectoryEntry
 from makima_relay.core.entries import Adopted, Interrupt, Moved, Offer, Placed, Released, Reported, Returned
+from makima_relay.core.from_server import read_command
 from makima_relay.core.tasks import TaskStatus
-from tests.core.builders import AT, D1, D2, NOW, of_kind, task, wire
+from tests.core.builders import AT, D1, D2, NOW, hello, of_kind, task, wire
 from tests.core.peer_case import ME, P, PeerTestCase, Q, entries, for_daemons, for_server, placed
 
 SPAWN = wire("spawnTask", taskId="t1")
@@ -32,6 +33,12 @@ class HolderTests(PeerTestCase):
         self.assertEqual(entries(decided), expected)
         self.assertEqual(for_server(decided), [])
         self.assertEqual(self.relay.foreign_tasks, 1)
+
+    def test_what_comes_from_its_origins_own_daemon_is_the_first_attempt(self) -> None:
+        """The origin wrote of it when it got it, and nothing new when a daemon there did."""
+        self.directory["t1"] = DirectoryEntry(P, P, 0)
+        decided = self.report(1, OUTPUT)
+        self.assertIn(Placed("t1", 1, D1, "host-m1", RUNNING), entries(decided))
 
     def test_its_first_list_is_enough(self) -> None:
         """A task may be quiet for long; what the directory has no entry of is left alone."""
@@ -251,15 +258,33 @@ class DirectoryTests(PeerTestCase):
         expected = [RecordHolder("t1", 1, ME, P), RecordHolder("t2", 0, ME, ME)]
         self.assertEqual(of_kind(decided, RecordHolder), expected)
 
+    def test_a_task_that_was_asked_for_before_redis_came_is_written_too(self) -> None:
+        """The answer of the store may come later than Redis, which nobody has asked then."""
+        self.join()
+        self.relay.cluster_lost(NOW, "gone")
+        asked = self.relay.command_received(read_command(SPAWN), NOW)
+        self.relay.cluster_ready(NOW, {})
+        self.assertIn(RecordHolder("t1", 1, ME, ME), self.with_answers(asked, NOW))
+
     def test_entries_that_are_left_over_are_dropped(self) -> None:
         """Of tasks that are no unfinished ones of this relay's."""
         self.spawn()
         self.assertEqual(self.relay.directory_listed(["t1", "t2"]), [ForgetTasks(("t2",))])
 
-    def test_a_dispatch_at_home_is_written_too(self) -> None:
-        """With its attempt."""
-        self.join()
-        self.assertIn(RecordHolder("t1", 1, ME, ME), self.command(SPAWN))
+    def test_a_first_dispatch_at_home_tells_nothing_new(self) -> None:
+        """Whose the task is was written when it was asked for; a later one is written with its attempt."""
+        self.join(capacity=1)
+        self.assertEqual(of_kind(self.command(SPAWN), RecordHolder), [])
+        self.report(1, DONE)
+        self.assertIn(RecordHolder("t1", 2, ME, ME), self.command(SPAWN))
+
+    def test_a_task_that_a_peer_returned_is_written_when_it_starts_at_home(self) -> None:
+        """The directory says that the peer has it."""
+        self.comes(free=1)
+        self.command(SPAWN)
+        self.says(Returned("t1", 1, lost=False, hostname=None))
+        decided = self.relay.daemon_joined(1, hello("m1", 1), "a", NOW)
+        self.assertIn(RecordHolder("t1", 2, ME, ME), decided)
 
     def test_an_offer_is_no_claim(self) -> None:
         """Only the origin writes."""
