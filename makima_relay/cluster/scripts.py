@@ -76,7 +76,7 @@ return 1
 #: Put entries into an inbox, but for those that were put there before.
 #: Keys: inbox, sent. Arguments: sender, then number and payload of each.
 SEND = Script("""
-local last = redis.call('HGET', KEYS[2], ARGV[1]) or '0'
+local last = string.match(redis.call('HGET', KEYS[2], ARGV[1]) or '', '^%d+$') or '0'
 for i = 2, #ARGV, 2 do
   if tonumber(ARGV[i]) > tonumber(last) then
     redis.call('XADD', KEYS[1], '*', 'from', ARGV[1], 'number', ARGV[i], 'payload', ARGV[i + 1])
@@ -96,7 +96,7 @@ if #ARGV > 3 then
   redis.call('XDEL', KEYS[1], unpack(ids))
 end
 if ARGV[2] == '0' then return 0 end
-local last = redis.call('HGET', KEYS[2], ARGV[1]) or '0'
+local last = string.match(redis.call('HGET', KEYS[2], ARGV[1]) or '', '^%d+$') or '0'
 if tonumber(ARGV[2]) > tonumber(last) then
   last = ARGV[2]
   redis.call('HSET', KEYS[2], ARGV[1], last)
@@ -121,7 +121,7 @@ while true do
   local page = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', 100)
   for _, entry in ipairs(page) do
     if entry[2][2] == ARGV[1] then
-      numbers[#numbers + 1] = entry[2][4]
+      if string.match(entry[2][4] or '', '^%d+$') then numbers[#numbers + 1] = entry[2][4] end
       redis.call('XDEL', KEYS[1], entry[1])
     end
     from = '(' .. entry[1]

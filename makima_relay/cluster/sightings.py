@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -29,7 +29,7 @@ class Sighting(msgspec.Struct, frozen=True):
     :ivar left: the id of the relay that says good-bye.
     """
 
-    at: int
+    at: Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
     presence: Presence | None = None
     left: str | None = None
 

@@ -185,6 +185,23 @@ class TakeBackTests(RedisTestCase):
         a.link.take_back("nobody")
         await until(lambda: a.recorder.only("taken back") == [("taken back", "nobody", [])])
 
+    async def test_what_is_no_number_is_left_out(self) -> None:
+        """Whoever can write into Redis can write anything; the session lives on."""
+        (a,) = await self.joined("a")
+        inbox = self.names.inbox("b")
+        await self.ask("XADD", inbox, "*", "from", "a")
+        await self.ask("XADD", inbox, "*", "from", "a", "number", "many", "payload", "x")
+        await self.ask("HSET", self.names.sent("b"), "a", "many")
+        a.link.send("b", 1, b"x")
+        a.link.take_back("b")
+        await until(lambda: a.recorder.only("taken back", "lost"))
+        self.assertEqual(a.recorder.only("taken back", "lost"), [("taken back", "b", [1])])
+        await self.ask("HSET", self.names.acknowledged("b"), "a", "many")
+        a.link._outgoing.acknowledge("b", 5, [])
+        while await self.ask("HGET", self.names.acknowledged("b"), "a") != b"5":
+            pass
+        self.assertEqual(a.recorder.only("lost"), [])
+
     async def test_very_many_are_taken_back(self) -> None:
         """More than are looked at in one go."""
         (a,) = await self.joined("a")

@@ -88,6 +88,9 @@ class PresenceTests(RedisTestCase):
             b"{}",
             b'{"at":1}',
             b'{"at":1,"left":"a b"}',
+            json.dumps({**said, "at": -1}),
+            json.dumps({**said, "at": 10**18}),
+            json.dumps({**said, "at": 10**400}),
             json.dumps({**said, "presence": {**said["presence"], "freeSlots": -1}}),
             json.dumps({**said, "presence": {**said["presence"], "relayId": "x" * 65}}),
             json.dumps({**said, "presence": {**said["presence"], "relayId": "a*"}}),
@@ -103,6 +106,7 @@ class PresenceTests(RedisTestCase):
         await until(lambda: len(a.told) > told)
         self.assertEqual([each for each in a.told[told:] if each[0] != "present"], [("acknowledged", "b", 3)])
         self.assertEqual({each[1:] for each in a.recorder.only("present")}, {("b", 0)})
+        self.assertEqual(a.link.roll_call.sightings.latest["b"][0].at, said["at"] - 1_000)
 
 
 class DirectoryTests(RedisTestCase):
