@@ -100,7 +100,7 @@ class ClusterInputs(UpstreamInputs):
             self._from_origins.asked(heard.peer, heard.number)
         elif heard.entry is not None:
             self._entry_doers[type(heard.entry)](heard.peer, heard.entry, now)
-        heard.peer.box.received = heard.number
+        heard.peer.box.acted_on(heard.number)
 
     def _make_entry_doers(self) -> dict[type, Callable[[Peer, Any, float], None]]:
         """What is done about each class of entries."""

@@ -24,8 +24,7 @@ class ClusteredState(State):
         if any(peer.box.has_news for peer in self.peers):
             # What an entry brought is kept with its number: nobody sends it again once that is acknowledged.
             self.keep_reports()
-        for peer in self.peers:
-            peer.box.settle()
+        self.peers.settle()
         if self.peers.held and self.peers.size <= MOST_BYTES // 2:
             for connection in self.peers.held:
                 self.note(effects.ReleaseDaemon(connection))

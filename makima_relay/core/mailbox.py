@@ -37,14 +37,16 @@ class Mailbox:
 
     :param stored: what an earlier run left.
     :param note: has something done.
+    :param unsettled: the mailboxes that are to be :meth:`settled <settle>`; this one puts itself there.
     :ivar size: bytes of entries that the peer may not have.
     :ivar received: the number of the last entry from the peer that was acted on.
     :ivar taken: the number of the last that was taken to be acted on.
     """
 
-    def __init__(self, stored: StoredPeer, note: Callable[[Effect], None]) -> None:
+    def __init__(self, stored: StoredPeer, note: Callable[[Effect], None], unsettled: dict[Mailbox, None]) -> None:
         self._peer = stored.relay_id
         self._note = note
+        self._unsettled = unsettled
         self._next_number = max([stored.next_number, *(number + 1 for number, _ in stored.entries)])
         self._sent: deque[tuple[int, bytes]] = deque()
         self._unsent: deque[tuple[int, bytes]] = deque(stored.entries)
@@ -82,6 +84,7 @@ class Mailbox:
         if about != self._about or self._reported_size > _PIECE:
             self._put_reports()
             self._about = about
+        self._unsettled[self] = None
         self._reported.append(payload)
         self._reported_size += len(payload)
 
@@ -164,6 +167,11 @@ class Mailbox:
             return None
         self.taken = number
         return entry
+
+    def acted_on(self, number: int) -> None:
+        """Note that the entry of this number, and all before it, were acted on."""
+        self.received = number
+        self._unsettled[self] = None
 
     def acknowledge(self) -> None:
         """Tell the peer again how far its entries were acted on: it may have missed that."""

@@ -65,10 +65,12 @@ class Peer:
     #: It is heard as long as it is there: nothing waits in a socket.
     held: ClassVar[bool] = False
 
-    def __init__(self, stored: StoredPeer, note: Callable[[Effect], None], now: float) -> None:
+    def __init__(
+        self, stored: StoredPeer, note: Callable[[Effect], None], unsettled: dict[Mailbox, None], now: float
+    ) -> None:
         self.relay = stored.relay_id
         self.agent_name = stored.agent_name
-        self.box = Mailbox(stored, note)
+        self.box = Mailbox(stored, note, unsettled)
         self.presence: Presence | None = None
         self.seen_at = now
         self.is_there = False
@@ -130,7 +132,8 @@ class Peers:
         self.session = 0
         self.held: set[int] = set()
         self._note = note
-        self._peers = {each.relay_id: Peer(each, note, 0.0) for each in stored}
+        self._unsettled: dict[Mailbox, None] = {}
+        self._peers = {each.relay_id: Peer(each, note, self._unsettled, 0.0) for each in stored}
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._peers.values())
@@ -149,13 +152,18 @@ class Peers:
         peer = self._peers.get(relay_id)
         if peer is None:
             stored = StoredPeer(relay_id=relay_id, agent_name=agent_name or relay_id)
-            peer = self._peers[relay_id] = Peer(stored, self._note, now)
+            peer = self._peers[relay_id] = Peer(stored, self._note, self._unsettled, now)
         return peer
 
     def is_deserted(self, relay_id: str) -> bool:
         """Whether a peer has been away for so long that its tasks are reported to this relay's own server."""
         peer = self._peers.get(relay_id)
         return peer is not None and peer.is_deserted
+
+    def settle(self) -> None:
+        """See :meth:`makima_relay.core.mailbox.Mailbox.settle`; whoever nothing is to be said to costs nothing."""
+        while self._unsettled:
+            self._unsettled.popitem()[0].settle()
 
     @property
     def size(self) -> int:

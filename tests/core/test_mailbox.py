@@ -41,7 +41,8 @@ class MailboxTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self._noted: list[Effect] = []
-        self.box = Mailbox(StoredPeer(relay_id="p", agent_name="p"), self._noted.append)
+        self.unsettled: dict[Mailbox, None] = {}
+        self.box = Mailbox(StoredPeer(relay_id="p", agent_name="p"), self._noted.append, self.unsettled)
 
     def noted(self) -> list[Effect]:
         """What was noted since."""
@@ -107,7 +108,7 @@ class SendingTests(MailboxTestCase):
 
     def test_a_number_is_not_used_again(self) -> None:
         """Not after a restart, and none that the peer has acted on."""
-        self.box = Mailbox(StoredPeer(relay_id="p", agent_name="p", next_number=5), self._noted.append)
+        self.box = Mailbox(StoredPeer(relay_id="p", agent_name="p", next_number=5), self._noted.append, self.unsettled)
         self.assertEqual(self.box.put(ENTRY), 5)
         self.box.acknowledged(9)
         self.assertEqual(self.box.put(ENTRY), 10)
@@ -131,7 +132,8 @@ class ReceivingTests(MailboxTestCase):
         """Once for all that came together."""
         for number in (1, 2):
             self.assertEqual(self.box.take(number, framed(number - 1)), PAYLOAD)
-            self.box.received = number
+            self.box.acted_on(number)
+        self.assertEqual(list(self.unsettled), [self.box])
         self.box.settle()
         self.assertEqual(self.noted(), [SaveReceived("p", 2), AcknowledgeEntries("p", 2)])
         self.box.settle()
