@@ -72,7 +72,7 @@ class Act:
             self.scene,
             Outcome(
                 status=self.status,
-                attempts=self.attempts,
+                attempts=None if self.relay else self.attempts,
                 exit_status=self.exit_status,
                 last_line=self.last_line,
                 lines=self.lines,
