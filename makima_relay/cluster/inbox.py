@@ -66,7 +66,7 @@ class Inbox:
 
     def start(self) -> None:
         """Begin with what an earlier session read and did not acknowledge."""
-        self._read().addErrback(lambda failure: self._log.failure("the inbox cannot be read", failure))
+        self._read().addErrback(self._session.broke)
 
     def stop(self) -> None:
         """Take nothing more; what has been read can still be acknowledged."""

@@ -130,7 +130,8 @@ class Membership:
         self._outgoing.begin(session)
         self._inbox = Inbox(session, self._relay_id, self._user.entries_received, self._drop)
         self._user.cluster_ready(dict(acknowledged))
-        self.roll_call.begin(session, acknowledged).addCallback(self._read, self._inbox)
+        known = self.roll_call.begin(session, acknowledged)
+        known.addCallback(self._read, self._inbox).addErrback(session.broke)
 
     def _message(self, channel: bytes, message: bytes) -> None:
         if channel == self._names.keys.encode():

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from makima_relay.cluster.connection import (
@@ -43,6 +44,8 @@ class Session:
     :ivar on_lost: told once why it ended, unless it was closed.
     :ivar on_message: told each message, with its channel.
     """
+
+    _log = Logger()
 
     def __init__(self, dial: Dial, names: Names, relay_id: str, reactor: IReactorTime) -> None:
         self._dial = dial
@@ -149,6 +152,11 @@ class Session:
         if self.is_open:
             self.close()
             self.on_lost(reason)
+
+    def broke(self, failure: Failure) -> None:
+        """End it, because nothing could be made of what came; the next one goes on behind that."""
+        self._log.failure("what came from Redis cannot be used", failure)
+        self.fail("what came from it cannot be used")
 
     def close(self) -> None:
         """End it."""

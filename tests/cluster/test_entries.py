@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from makima_relay.cluster.inbox import MOST_ENTRIES
-from tests.cluster.case import Member, RedisTestCase, until
+from tests.cluster.case import Member, Recorder, RedisTestCase, until
 
 
 def entries(member: Member) -> list[tuple[int, bytes]]:
     """What came, without from whom."""
     return [(each[2], each[3]) for each in member.recorder.only("entry")]
+
+
+class Stumbling(Recorder):
+    """Stumbles over the first entries that come."""
+
+    def entries_received(self, peer: str, entries: Sequence[tuple[int, bytes]]) -> None:
+        """Note each, but for the first time."""
+        if not self.only("lost"):
+            raise ZeroDivisionError
+        super().entries_received(peer, entries)
 
 
 class EntryTests(RedisTestCase):
@@ -49,6 +61,17 @@ class EntryTests(RedisTestCase):
         again.link.start()
         await until(lambda: len(entries(again)) == 3)
         self.assertEqual([number for number, _ in entries(again)], [2, 3, 4])
+
+    async def test_what_cannot_be_acted_on_does_not_end_the_reading(self) -> None:
+        """A new session goes on behind it; the bug is logged."""
+        (a,) = await self.joined("a")
+        b = self.member("b", recorder=Stumbling())
+        b.link.start()
+        for number in (1, 2, 3):
+            a.link.send("b", number, b"x")
+        await until(lambda: len(entries(b)) == 3)
+        self.assertEqual(b.recorder.only("lost"), [("lost", "what came from it cannot be used")])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     async def test_large_entries_and_those_of_any_bytes_arrive(self) -> None:
         """Payloads are bytes."""
