@@ -102,7 +102,7 @@ class Reports:
     def _task_of(self, connection: int, daemon: Daemon, task_id: str, now: float) -> Task | None:
         """The task that a daemon reports on, as it is now; none if the report is refused."""
         task = self._state.ledger.find(task_id)
-        if task is None or (task.finished and self._is_peers(task_id)):
+        if task is None or (task.finished and self._has_begun_anew(task)):
             if not self._may_adopt(connection, daemon, task_id, now):
                 return None
             task = self._adopt(connection, daemon, task_id, now)
@@ -134,6 +134,13 @@ class Reports:
         is_at_rest = self._state.ledger.is_at_rest(listed.task_id)
         if is_at_rest and self._is_peers(listed.task_id) and self._may_adopt(connection, daemon, listed.task_id, now):
             self._adopt(connection, daemon, listed.task_id, now)
+
+    def _has_begun_anew(self, task: Task) -> bool:
+        """Whether a finished task is at work as a peer's, and not only one whose end the peer has not heard of yet."""
+        entry = self._state.directory.others(task.task_id)
+        is_same = entry is not None and task.origin == entry.origin and task.attempts >= entry.attempt
+        # One that was let go, and not ended by its daemon, is cancelled.
+        return self._is_peers(task.task_id) and not (is_same and task.status is not TaskStatus.CANCELLED)
 
     def _is_peers(self, task_id: str) -> bool:
         """Whether the directory has just said that a task is a peer's, and not finished."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from makima_relay.core.cluster_effects import SaveForeign, TakeBack
+from makima_relay.core.directory import DirectoryEntry
 from makima_relay.core.effects import HoldDaemon, KeepReport, ReleaseDaemon
 from makima_relay.core.entries import (
     Ended,
@@ -22,7 +23,7 @@ from makima_relay.core.snapshot import Snapshot, StoredDaemon, StoredTask
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, D1, NOW, hello, of_kind, task, wire
 from tests.core.cases import GRACE
-from tests.core.peer_case import PEER_GRACE, P, PeerTestCase, entries, for_daemons, for_server
+from tests.core.peer_case import ME, PEER_GRACE, P, PeerTestCase, entries, for_daemons, for_server
 
 SPAWN = wire("spawnTask", taskId="t1")
 DONE = wire("taskComplete", taskId="t1", success=True)
@@ -113,6 +114,13 @@ class ReportTests(PeerTestCase):
         self.report(self.connection, DONE)
         decided = self.report(self.connection, OUTPUT)
         self.assertEqual(entries(decided), [Reported("t1", 1, D1, (OUTPUT,))])
+
+    def test_a_report_that_comes_late_begins_nothing_anew(self) -> None:
+        """The origin may not have heard of the end yet, and the directory not either."""
+        self.directory["t1"] = DirectoryEntry(P, ME, 1)
+        self.report(self.connection, DONE)
+        self.assertEqual(entries(self.report(self.connection, OUTPUT)), [Reported("t1", 1, D1, (OUTPUT,))])
+        self.assertEqual(self.relay.foreign_tasks, 0)
 
     def test_another_daemon_may_not_report_on_it(self) -> None:
         """As on any task."""
