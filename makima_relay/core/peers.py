@@ -167,8 +167,8 @@ class Peers:
 
     @property
     def size(self) -> int:
-        """Bytes of what waits for all of them."""
-        return sum(peer.box.size for peer in self._peers.values())
+        """Bytes of what waits for all that may be back soon; nothing that grows waits for others."""
+        return sum(peer.box.size for peer in self._peers.values() if not peer.is_deserted)
 
     @property
     def are_full(self) -> bool:

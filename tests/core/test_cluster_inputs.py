@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from makima_relay.core.cluster_effects import AcknowledgeEntries, AnnouncePresence, RecordHolder, RecordMore
 from makima_relay.core.directory import DirectoryEntry
-from makima_relay.core.entries import Inquiry, Placed, Reported
+from makima_relay.core.entries import Ended, Inquiry, Placed, Reported
+from makima_relay.core.peers import MOST_BYTES
 from makima_relay.core.policy import LossPolicy, Policy
 from makima_relay.core.snapshot import Snapshot, StoredDaemon, StoredTask
 from makima_relay.core.tasks import TaskStatus
@@ -109,6 +110,19 @@ class MuchTests(PeerTestCase):
         self.assertEqual((len(of_kind(decided, RecordHolder)), decided[-1]), (2_000, RecordMore()))
         decided = self.relay.record_wanted()
         self.assertEqual(decided, [RecordHolder("t2000", 0, ME, ME)])
+
+
+    def test_what_waits_for_a_relay_that_may_never_be_back_holds_nobody_up(self) -> None:
+        """However many ends it is still to be told."""
+        self.comes()
+        peers = self.relay._state.peers
+        (peer,) = peers
+        self.relay.peer_left(P, NOW)
+        for number in range(MOST_BYTES // 8_000):
+            peer.box.put(Ended(f"t{number}", 1, TaskStatus.FAILED, "x" * 8_000))
+        self.assertTrue(peers.are_full)
+        self.pass_time(PEER_GRACE)
+        self.assertFalse(peers.are_full)
 
 
 class LateTests(PeerTestCase):
