@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from makima_relay.core.cluster import Cluster
 from makima_relay.core.entries import (
@@ -28,6 +28,9 @@ from makima_relay.core.heard import Heard
 from makima_relay.core.inputs import told
 from makima_relay.core.peers import Peer, Presence
 from makima_relay.core.upstream_inputs import UpstreamInputs
+
+#: Seconds between two journal entries that say that what a peer sent cannot be read.
+_COMPLAINT_INTERVAL: Final = 10.0
 
 
 class ClusterInputs(UpstreamInputs):
@@ -89,11 +92,14 @@ class ClusterInputs(UpstreamInputs):
         try:
             heard.entry = decode_entry(heard.payload)
         except InvalidEntryError as error:
-            self._state.log(
-                now, "invalid_message", f"from a relay: {error}", source="cluster", relayId=heard.peer.relay
-            )
+            self._complain(heard.peer, f"from a relay: {error}", now)
         if self._look_ups.pass_entry(heard):
             self._act_on_entry(heard, now)
+
+    def _complain(self, peer: Peer, detail: str, now: float) -> None:
+        if now >= peer.complain_at:
+            peer.complain_at = now + _COMPLAINT_INTERVAL
+            self._state.log(now, "invalid_message", detail, source="cluster", relayId=peer.relay)
 
     def _act_on_entry(self, heard: Heard, now: float) -> None:
         if isinstance(heard.entry, Inquiry):

@@ -57,6 +57,7 @@ class Peer:
     :ivar asked_back: how many answers about entries that are taken back are still to come.
     :ivar inquiry: the number of the last entry that asked it which tasks it has; 0 before the first.
     :ivar offered: those of its tasks that it was offered since.
+    :ivar complain_at: from when on the journal may say again that what it sends cannot be read, in monotonic seconds.
     :ivar interrupted: the tasks, with their attempts, that it was told to stop since it came.
     """
 
@@ -83,6 +84,7 @@ class Peer:
         self.inquiry = 0
         self.offered: set[str] = set()
         self.interrupted: set[tuple[str, int]] = set()
+        self.complain_at = 0.0
 
     @property
     def hostname(self) -> str:

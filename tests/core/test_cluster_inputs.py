@@ -25,6 +25,12 @@ class NonsenseTests(PeerTestCase):
         self.assertEqual(events(decided), ["invalid_message"])
         self.assertEqual(of_kind(decided, AcknowledgeEntries), [AcknowledgeEntries(P, 1)])
 
+    def test_it_is_logged_every_ten_seconds_at_most(self) -> None:
+        """A relay of another version may send very much that cannot be read here."""
+        self.comes()
+        decided = [*self.says(1), *self.says(2), *self.says(3, now=NOW + 10)]
+        self.assertEqual(events(decided), ["invalid_message"] * 2)
+
     def test_a_relay_is_not_its_own_peer(self) -> None:
         """It hears its own presence too."""
         self.assertEqual(self.relay.peer_present(presence(ME, 5), NOW), [])
@@ -110,7 +116,6 @@ class MuchTests(PeerTestCase):
         self.assertEqual((len(of_kind(decided, RecordHolder)), decided[-1]), (2_000, RecordMore()))
         decided = self.relay.record_wanted()
         self.assertEqual(decided, [RecordHolder("t2000", 0, ME, ME)])
-
 
     def test_what_waits_for_a_relay_that_may_never_be_back_holds_nobody_up(self) -> None:
         """However many ends it is still to be told."""
