@@ -8,7 +8,7 @@ from makima_relay.core.rejections import Rejection
 from makima_relay.core.spelling import folded
 from makima_relay.core.state import State
 from makima_relay.core.takeovers import Takeovers
-from makima_relay.core.tasks import Task, TaskStatus
+from makima_relay.core.tasks import BEFORE_DISPATCH, Task, TaskStatus
 
 #: Types of one connection that are remembered as logged; a server that makes up more is not worth more lines.
 _MOST_UNROUTABLE_TYPES = 1_000
@@ -135,7 +135,7 @@ class Commands:
         holder = state.holder(task)
         if task.status is TaskStatus.PENDING and message.withdraws:
             self._withdraw(task, now)
-        elif holder is None or not holder.is_there:
+        elif holder is None or not holder.is_there or task.is_offered:
             self._keep(message, task, now)
         elif holder.may_return and state.peers.are_full:
             self._overloaded("too much waits for other relays", task.task_id, now)
@@ -153,7 +153,7 @@ class Commands:
             state.keep_command(task, message.payload)
 
     def _withdraw(self, task: Task, now: float) -> None:
-        self._state.fail_unreported(task, TaskStatus.CANCELLED, "cancelled before dispatch", now)
+        self._state.fail_unreported(task, TaskStatus.CANCELLED, BEFORE_DISPATCH, now)
 
     def _unroutable(self, message: Command, now: float) -> None:
         self._state.rejected[Rejection.UNROUTABLE] += 1
@@ -188,7 +188,7 @@ class Commands:
         holder = state.holder(task)
         if task.status is TaskStatus.PENDING:
             self._withdraw(task, now)
-        elif holder is None or not holder.is_there:
+        elif holder is None or not holder.is_there or task.is_offered:
             if not state.is_to_stop(task):
                 state.keep_command(task, None)
         else:

@@ -16,7 +16,7 @@ from makima_relay.core.peers import Peer
 from makima_relay.core.policy import LossPolicy
 from makima_relay.core.reports import Reports
 from makima_relay.core.state import State
-from makima_relay.core.tasks import FINISHED, Task, TaskStatus
+from makima_relay.core.tasks import BEFORE_DISPATCH, FINISHED, Task, TaskStatus
 
 
 class FromHolders:
@@ -47,6 +47,7 @@ class FromHolders:
         if is_there and not runs:
             shown = task.placed(daemon_id, hostname)
             self._state.save(shown, now)
+            self._state.send_waiting_commands(shown, peer)
         elif is_there and task.status is TaskStatus.RUNNING and task.daemon_id == daemon_id:
             return task
         else:
@@ -95,10 +96,14 @@ class FromHolders:
 
     def take_back(self, task: Task, now: float) -> None:
         """Have a task wait again that no daemon ever got."""
-        if self._state.waiting.has_message(task.task_id):
-            self._state.save(task.given_back(), now)
-        else:
+        state = self._state
+        if not state.waiting.has_message(task.task_id):
             self._losses.lose(task, now)
+            return
+        pending = task.given_back()
+        state.save(pending, now)
+        if state.is_to_stop(pending):
+            state.fail_unreported(pending, TaskStatus.CANCELLED, BEFORE_DISPATCH, now)
 
     def ended(self, peer: Peer, entry: Ended, now: float) -> None:
         """Note the end of a task, which the peer's own server knows."""

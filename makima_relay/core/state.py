@@ -260,8 +260,8 @@ class State:
         return commands
 
     def send_waiting_commands(self, task: Task, holder: Holder) -> None:
-        """Hand the commands that wait for a task to whoever has it now."""
-        if holder.is_there:
+        """Hand the commands that wait for a task to whoever has it now; a peer may have to return it yet."""
+        if holder.is_there and not task.is_offered:
             for payload in self.drop_commands(task):
                 self.hand_on(holder, task, payload)
 

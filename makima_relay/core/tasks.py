@@ -26,6 +26,9 @@ class TaskStatus(enum.StrEnum):
 
 _S = TaskStatus
 
+#: Why a task was cancelled that no daemon ever got.
+BEFORE_DISPATCH = "cancelled before dispatch"
+
 FINISHED = frozenset({_S.COMPLETED, _S.FAILED, _S.CANCELLED})
 AT_WORK = frozenset({_S.DISPATCHED, _S.RUNNING, _S.ORPHANED})
 
@@ -104,6 +107,11 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def at_work(self) -> bool:
         """Whether some daemon has it, connected or not."""
         return self.status in AT_WORK
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether it is with a peer that has not said yet which daemon there got it: it may return it."""
+        return self.status is TaskStatus.DISPATCHED and self.daemon_id is None
 
     def is_elsewhere_than(self, other: Task) -> bool:
         """Whether it is, or last was, with another daemon or at another relay."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 from makima_relay.core.cluster_effects import ForgetTasks, KeepEntry, RecordHolder, SaveReceived
 from makima_relay.core.directory import ENDED_FOR
 from makima_relay.core.effects import KeepReports, SaveTask
-from makima_relay.core.entries import Ended, Holding, Interrupt, Offer, Relayed, Reported, Returned
+from makima_relay.core.entries import Ended, Holding, Inquiry, Interrupt, Offer, Relayed, Reported, Returned
 from makima_relay.core.policy import LossPolicy, Policy
 from makima_relay.core.tasks import TaskStatus
-from tests.core.builders import D2, NOW, of_kind, wire
+from tests.core.builders import D2, NOW, hello, of_kind, wire
 from tests.core.peer_case import (
     ME,
     PEER_GRACE,
@@ -206,12 +208,36 @@ class ReportTests(PeerTestCase):
 class CommandTests(PeerTestCase):
     """Commands are the origin's."""
 
-    def test_a_command_follows_its_task(self) -> None:
-        """In the same stream, so that it cannot overtake it."""
+    def test_commands_follow_their_task_when_a_daemon_has_it(self) -> None:
+        """Those that came before the task went there, too; in the same stream, so that none overtakes it."""
+        first, then, last = (wire("sendInput", taskId="t1", text=text) for text in "abc")
+        self.command(SPAWN)
+        self.command(first)
+        decided = [*self.comes(), *self.command(then)]
+        self.assertEqual(entries(decided), [Inquiry(), Offer("t1", 1, None, None, SPAWN)])
+        self.assertEqual(entries(self.says(placed())), [Relayed("t1", 1, first), Relayed("t1", 1, then)])
+        self.assertEqual(entries(self.command(last)), [Relayed("t1", 1, last)])
+
+    def test_commands_go_along_with_a_task_that_is_returned(self) -> None:
+        """Nobody had them."""
         self.comes()
         command = wire("sendInput", taskId="t1", text="x")
-        decided = [*self.command(SPAWN), *self.command(command)]
-        self.assertEqual(entries(decided), [Offer("t1", 1, None, None, SPAWN), Relayed("t1", 1, command)])
+        self.command(SPAWN)
+        self.command(command)
+        self.says(Returned("t1", 1, lost=False, hostname=None))
+        decided = self.relay.daemon_joined(1, hello("m1", 1), "a", NOW)
+        self.assertEqual([each for _, each in for_daemons(decided)][-2:], [SPAWN, command])
+
+    def test_a_task_that_is_cancelled_and_returned_is_cancelled(self) -> None:
+        """By the server or by an operator: no daemon ever had it."""
+        self.comes()
+        self.command(SPAWN)
+        self.command(wire("interruptTask", taskId="t1"))
+        self.spawn("t2")
+        self.relay.cancel_requested("t2", NOW)
+        decided = [*self.says(*(Returned(each, 1, lost=False, hostname=None) for each in ("t1", "t2")))]
+        self.assertEqual([json.loads(each)["error"] for each in ended(decided)], ["cancelled before dispatch"] * 2)
+        self.assertEqual(entries(self.comes()), [])
 
     def test_an_operators_cancel_goes_to_the_holder(self) -> None:
         """Which spells it as its daemon does."""
