@@ -112,7 +112,8 @@ class RollCall:
         if session is None:
             return
         self._announced_at = self._clock.monotonic()
-        keys = [names.relay(self._relay_id), names.relays, names.session(self._relay_id)]
+        kept = (names.session, names.inbox, names.sent, names.acknowledged)
+        keys = [names.relay(self._relay_id), names.relays, *(name(self._relay_id) for name in kept)]
         said = encode_presence(self._presence())
         words = (self._relay_id, session.run, said, names.presences)
         session.call(ANNOUNCE, keys, words).addCallback(_announced, session)

@@ -42,8 +42,8 @@ for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[2])) do
 end
 """)
 
-#: Renew a relay's presence and tell all.
-#: Keys: presence, relays, session. Arguments: relay, its run, presence (JSON), channel.
+#: Renew a relay's presence and tell all. What is kept for it goes thirty days after it was last there.
+#: Keys: presence, relays, session, inbox, sent, acknowledged. Arguments: relay, its run, presence (JSON), channel.
 #: Answers the moment in microseconds, or which run of the relay is in Redis instead; empty if Redis was emptied.
 ANNOUNCE = Script("""
 local run = redis.call('GET', KEYS[3]) or ''
@@ -52,6 +52,7 @@ local now = redis.call('TIME')
 local at = now[1] .. string.format('%06d', now[2])
 local sighting = '{"at":' .. at .. ',"presence":' .. ARGV[3] .. '}'
 redis.call('SET', KEYS[1], sighting, 'EX', 15)
+for i = 3, #KEYS do redis.call('EXPIRE', KEYS[i], 2592000) end
 redis.call('HSET', KEYS[2], ARGV[1], sighting)
 redis.call('PUBLISH', ARGV[4], sighting)
 return tonumber(at)

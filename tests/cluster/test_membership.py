@@ -43,6 +43,21 @@ class PresenceTests(RedisTestCase):
         self.assertLessEqual(await self.ask("TTL", self.names.relay("a")), 15)
         self.assertGreaterEqual(await self.ask("TTL", self.names.relay("a")), 14)
 
+    async def test_nothing_is_kept_for_ever_for_a_relay_that_is_gone(self) -> None:
+        """That is put off as long as it is there; should it return later, it is as if Redis had been emptied."""
+        a, b = await self.joined("a", "b")
+        a.link.send("b", 1, b"x")
+        await until(lambda: b.recorder.only("entry"))
+        b.link.acknowledge("a", 1)
+        await until(lambda: a.recorder.only("acknowledged"))
+        for member in (a, b):
+            member.free = 1
+            member.link.announce()
+        await until(lambda: ("present", "b", 1) in a.told and ("present", "a", 1) in b.told)
+        names = self.names
+        for key in (names.session("b"), names.inbox("b"), names.sent("b"), names.acknowledged("a")):
+            self.assertGreater(await self.ask("TTL", key), 29 * 86_400, key)
+
     async def test_what_was_not_heard_is_found_by_looking(self) -> None:
         """Messages of Redis's are not kept for anybody."""
         a, b = await self.joined("a", "b")
