@@ -124,6 +124,7 @@ class Peers:
     :ivar draw: draws a number from 0 up to, and without, 1.
     :ivar is_connected: whether Redis is there.
     :ivar session: how often it has come.
+    :ivar are_welcome: whether tasks of theirs can be taken: not while the database cannot be written.
     :ivar held: the connections of daemons that are not read because too much waits for peers.
     """
 
@@ -132,6 +133,7 @@ class Peers:
         self.draw: Callable[[], float] = random.random
         self.is_connected = False
         self.session = 0
+        self.are_welcome = True
         self.held: set[int] = set()
         self._note = note
         self._unsettled: dict[Mailbox, None] = {}

@@ -125,10 +125,12 @@ class Relay(ClusterInputs):
     def suspended(self, now: float) -> None:
         """The database cannot be written, so daemons are not read: no grace goes by until that is over."""
         self._losses.deaf(now)
+        self._state.peers.are_welcome = False
 
     def resumed(self, now: float) -> None:
         """The database can be written again."""
         self._losses.hearing(now)
+        self._state.peers.are_welcome = True
 
     def next_deadline(self) -> float | None:
         """When :meth:`time_passed` has something to do, in monotonic seconds."""

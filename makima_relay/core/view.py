@@ -138,7 +138,7 @@ class View:
             version=version,
             upstream_connected=upstream_connected,
             connected_daemons=len(self._state.fleet),
-            free_slots=census.free,
+            free_slots=census.free if self._state.peers.are_welcome else 0,
             busy_slots=census.busy,
             active_tasks=len(self.active_tasks()),
             pending_tasks=self.pending_tasks,

@@ -63,6 +63,14 @@ class PresenceTests(PeerTestCase):
         self.assertEqual((told.connected_daemons, told.free_slots, told.busy_slots), (1, 0, 1))
         self.assertEqual((told.active_tasks, told.pending_tasks, told.foreign_tasks), (1, 0, 1))
 
+    def test_no_slot_is_free_for_peers_while_nothing_can_be_stored(self) -> None:
+        """Their tasks would wait here, and could not even be returned."""
+        self.join(capacity=3)
+        self.relay.suspended(NOW)
+        self.assertEqual(self.relay.presence(NOW, "1", upstream_connected=True).free_slots, 0)
+        self.relay.resumed(NOW)
+        self.assertEqual(self.relay.presence(NOW, "1", upstream_connected=True).free_slots, 3)
+
     def test_a_peer_has_a_name(self) -> None:
         """As it says itself."""
         self.comes()
