@@ -87,7 +87,7 @@ class FromHolders:
         task = self._has(peer, entry.task_id, entry.attempt)
         if not entry.lost:
             peer.turns_away()
-        if task is not None and (entry.lost or task.status is TaskStatus.RUNNING):
+        if task is not None and entry.lost:
             self._losses.lose(task, now, entry.hostname)
         elif task is not None:
             self._losses.end_grace(task.task_id)
@@ -97,7 +97,7 @@ class FromHolders:
     def take_back(self, task: Task, now: float) -> None:
         """Have a task wait again that no daemon ever got."""
         state = self._state
-        if not state.waiting.has_message(task.task_id):
+        if task.status is TaskStatus.RUNNING or not state.waiting.has_message(task.task_id):
             self._losses.lose(task, now)
             return
         pending = task.given_back()

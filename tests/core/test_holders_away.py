@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from makima_relay.core.cluster_effects import KeepEntry, SendEntry, TakeBack
 from makima_relay.core.entries import Holding, Inquiry, Interrupt, Offer, Reported
+from makima_relay.core.policy import LossPolicy
 from makima_relay.core.snapshot import Snapshot, StoredPeer, StoredTask
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, D2, NOW, events, of_kind, task, wire
@@ -16,6 +19,7 @@ from tests.core.peer_case import (
     entries,
     for_daemons,
     for_server,
+    placed,
 )
 
 SPAWN = wire("spawnTask", taskId="t1")
@@ -59,6 +63,17 @@ class AwayTests(PeerTestCase):
         decided = self.relay.taken_back(P, [2, 3], NOW)
         self.assertEqual(for_daemons(decided), [(connection, SPAWN), (connection, command)])
         self.assertEqual((self.known().relay, self.known().tries), (None, 1))
+
+    def test_a_task_that_it_claims_to_run_without_having_read_it_is_lost(self) -> None:
+        """Whoever says so is no relay, but what it says breaks nothing."""
+        self.policy = msgspec.structs.replace(POLICY, on_loss=LossPolicy.REQUEUE)
+        self.begin()
+        self.comes()
+        self.command(SPAWN)
+        self.relay.peer_left(P, NOW)
+        self.says(placed(status=TaskStatus.RUNNING))
+        self.relay.taken_back(P, [2], NOW)
+        self.assertEqual((self.known().status, self.known().tries), (TaskStatus.PENDING, 1))
 
     def test_a_cancel_that_it_has_not_read_ends_the_task_here(self) -> None:
         """No daemon ever had it."""
