@@ -153,6 +153,19 @@ def decode_entry(payload: bytes) -> ToHolder | ToOrigin:
     :raises InvalidEntryError: when it is none.
     """
     try:
-        return cast("ToHolder | ToOrigin", _decode(payload))
+        entry = cast("ToHolder | ToOrigin", _decode(payload))
+        for message in _messages(entry):
+            # Whoever gets one that is none would end its connection, each time that it comes again.
+            message.decode()
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEntryError(str(error)) from None
+    return entry
+
+
+def _messages(entry: ToHolder | ToOrigin) -> tuple[bytes, ...]:
+    """What goes on from an entry to a daemon or a server as it is."""
+    if isinstance(entry, Reported):
+        return entry.payloads
+    if isinstance(entry, Offer):
+        return (entry.message,)
+    return (entry.payload,) if isinstance(entry, Relayed) and entry.payload is not None else ()

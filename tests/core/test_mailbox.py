@@ -18,6 +18,7 @@ from makima_relay.core.entries import (
     InvalidEntryError,
     Offer,
     Placed,
+    Relayed,
     Reported,
     decode_entry,
     encode_entry,
@@ -162,8 +163,18 @@ class EntryTests(SynchronousTestCase):
 
     def test_an_entry_is_read_as_it_was_written(self) -> None:
         """Messages stay bytes."""
-        for entry in (ENTRY, Offer("t1", 2, "a", None, b"\xff"), Placed("t1", 1, "d", "h", TaskStatus.RUNNING)):
+        for entry in (
+            ENTRY,
+            Offer("t1", 2, "a", None, "\u00e9".encode()),
+            Placed("t1", 1, "d", "h", TaskStatus.RUNNING),
+        ):
             self.assertEqual(decode_entry(encode_entry(entry)), entry)
+
+    def test_what_would_go_on_and_is_no_text_is_refused(self) -> None:
+        """A server or a daemon would end its connection, and again when it gets it again."""
+        bad = b'{"type":"x","taskId":"t","y":"\xff"}'
+        for entry in (Offer("t", 1, None, None, bad), Relayed("t", 1, bad), Reported("t", 1, "d", (b"{}", bad))):
+            self.assertRaises(InvalidEntryError, decode_entry, encode_entry(entry))
 
     def test_what_is_none_is_refused(self) -> None:
         """With the reason: what comes from Redis is checked like any peer's input."""
