@@ -26,7 +26,7 @@ _NUMBER = 2_000
 _WARM_UP = 20
 #: Tasks that are sent when it has gone, and seconds that none waits on its ordinary way.
 _AFTER, _LATE = 50, 0.5
-#: Daemons of the relay that goes, and of the one that stays: as many slots as they have, so likely they get tasks.
+#: Daemons of the relay that goes, and of the one that stays: with so many slots, tasks go to the one that goes first.
 _MANY, _FEW = 20, 2
 #: Seconds until Redis knows that a relay was killed.
 _DYING = 0.1

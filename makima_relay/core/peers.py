@@ -197,18 +197,16 @@ class Peers:
         self.hold(peer, task_id)
 
     def next_free(self) -> Peer | None:
-        """The peer for the next task: drawn from the present ones, each as likely as it has free slots.
+        """The peer for the next task: the present one with the most free slots; of several like it one is drawn.
 
-        Were it the one with the most, all relays that have no slot at home would choose the same.
+        Were it the first of them, all relays that have no slot at home would choose the same.
 
         :return: none if no peer can take one.
         """
         if not self.is_connected or self.are_full:
             return None
-        free = [peer for peer in self._peers.values() if peer.is_there and peer.free > 0]
-        drawn = self.draw() * sum(peer.free for peer in free)
-        for peer in free:
-            drawn -= peer.free
-            if drawn < 0:
-                return peer
-        return None
+        most = max((peer.free for peer in self._peers.values() if peer.is_there), default=0)
+        if most <= 0:
+            return None
+        best = [peer for peer in self._peers.values() if peer.is_there and peer.free == most]
+        return best[int(self.draw() * len(best))]

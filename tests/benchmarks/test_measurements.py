@@ -85,9 +85,8 @@ class MeasurementTests(SynchronousTestCase):
 
     def test_what_reports_of_relays_that_work_as_one_cost_needs_all_of_them(self) -> None:
         """The loads of both arrive."""
-        _, both, _, apart = CLUSTER_REPORTS.rows(self.effort)
+        _, both, *_ = CLUSTER_REPORTS.rows(self.effort)
         self.assertGreater(run_once(both.run)["redis"], 0)
-        self.assertEqual(run_once(apart.run)["redis"], 0)
 
     test_what_reports_of_relays_that_work_as_one_cost_needs_all_of_them.skip = missing()  # type: ignore[attr-defined]
 

@@ -40,14 +40,14 @@ class OverflowTests(PeerTestCase):
         self.assertEqual(for_daemons(decided), [(connection, SPAWN)])
         self.assertEqual(entries(decided), [])
 
-    def test_a_task_without_a_slot_at_home_goes_to_a_peer_the_likelier_the_more_slots_that_has(self) -> None:
-        """As this relay counts: what it has handed out since is not free any more."""
+    def test_a_task_without_a_slot_at_home_goes_to_the_peer_with_the_most_free_slots(self) -> None:
+        """As this relay counts: what it has handed out since is not free any more. Of several like it one is drawn."""
         self.comes(P, 2)
         self.comes(Q, 4)
-        for task_id, drawn in (("t1", 0.34), ("t2", 0.39), ("t3", 0.51), ("t4", 0.99), ("t5", 0.49), ("t6", 0.9)):
+        for task_id, drawn in (("t1", 0.0), ("t2", 0.0), ("t3", 0.6), ("t4", 0.0), ("t5", 0.4), ("t6", 0.0)):
             self.drawn = drawn
             self.command(wire("spawnTask", taskId=task_id))
-        self.assertEqual([self.known(f"t{number}").relay for number in range(1, 7)], [Q, P, Q, Q, P, Q])
+        self.assertEqual([self.known(f"t{number}").relay for number in range(1, 7)], [Q, Q, Q, P, P, Q])
 
     def test_what_is_offered_is_stored_first_and_written_into_the_directory(self) -> None:
         """With its number of attempts."""

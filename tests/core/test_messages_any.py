@@ -195,7 +195,7 @@ class AnyMessageTests(SynchronousTestCase):
         self.assertGreaterEqual(len(read_all(payload[:place] + damage + payload[place + 1 :])), 2)
 
     @untraced
-    @examples(800)
+    @examples(400)
     @given(objects.map(encoded))
     @example(b'{"type":"taskComplete","\\ud800":1,"taskId":"t1","success":false,"error":{"a":"\\ud800"}}')
     def test_any_object_is_read_or_refused_and_its_payload_stays(self, payload: bytes) -> None:
@@ -204,7 +204,7 @@ class AnyMessageTests(SynchronousTestCase):
             self.assertIs(getattr(message, "payload", payload), payload)
 
     @untraced
-    @examples(1_500)
+    @examples(700)
     @given(objects.map(encoded))
     @example(b'{"type":"x","taskId":5,"taskId":"t1"}')
     @example(b'{"type":"taskOutput","taskId":null,"task_id":"t1"}')
@@ -218,7 +218,7 @@ class AnyMessageTests(SynchronousTestCase):
             self.assertEqual(without_words(read_report(payload)), expected)
 
     @untraced
-    @examples(1_500)
+    @examples(700)
     @given(spawns.map(encoded))
     @example(b'{"type":"spawnTask","taskId":"t1","taskName":null,"task_name":"","name":"x"}')
     @example(b'{"type":"spawnTask","taskId":"t1","name":"x","name":5}')
