@@ -299,7 +299,7 @@ run_tests() {
   return "$status"
 }
 
-# Workers and other processes that the tests start are measured too: see [tool.coverage.run].
+# Workers are measured too: see [tool.coverage.run].
 run_measured() { "$venv/bin/coverage" run -m twisted.trial --temp-directory="$scratch/trial" -j2 "$@"; }
 
 # In one process, which has one browser and starts few relays; what they run there is measured elsewhere.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from makima_relay.core.cluster_effects import (
@@ -42,8 +43,6 @@ class Member:
 
     :ivar is_up: whether the process runs.
     :ivar received: what its server has got, each once, in order.
-    :ivar accepted: how often each task was taken from its server.
-    :ivar adopted: how often each was taken up because a daemon had it.
     """
 
     def __init__(self, world: ClusterWorld, relay_id: str, policy: Policy) -> None:
@@ -51,8 +50,6 @@ class Member:
         self.relay_id = relay_id
         self._policy = policy
         self.received: dict[bytes, None] = {}
-        self.accepted: Counter[str] = Counter()
-        self.adopted: Counter[str] = Counter()
         self._to_be_proved = 0
         self._begin(world.make_store())
 
@@ -60,7 +57,7 @@ class Member:
         self.is_up = True
         self.queue = ModelQueue(store, self._perform, self._reports_stored)
         self._questions: deque[Callable[[], None]] = deque()
-        self.relay = Relay(self._policy, store.snapshot())
+        self.relay = Relay(self._policy, store.snapshot(), draw=Random(self.relay_id).random)
         self._tell("started", self._world.now, self._world.wall)
         self._upstream = self._world.number()
         self._tell("upstream_ready", self._upstream, self._world.now)
@@ -107,10 +104,8 @@ class Member:
         """Note what the relay decided, and have it done."""
         for effect in decided:
             if isinstance(effect, SaveTask) and effect.message is not None:
-                self.accepted[effect.task.task_id] += 1
                 self._world.look_at_acceptance(self, effect.task.task_id)
             elif isinstance(effect, SaveTask) and effect.before is None:
-                self.adopted[effect.task.task_id] += 1
                 assert self._world.incidents, f"{effect.task} was somebody's"
         self.queue.put(decided)
 

@@ -263,14 +263,14 @@ class ClusterWorld:
         for member in self.members.values():
             assert not member.own(), f"{member.relay_id} has {member.own()}"
             assert not member.foreign(), f"{member.relay_id} has {member.foreign()}"
-            taken = member.accepted + member.adopted
-            assert taken == +member.queue.store.ends, (member.relay_id, taken, member.queue.store.ends)
-            assert not member.queue.store.peer_entries, "an entry is left over"
+            store = member.queue.store
+            assert store.begins == store.ends, (member.relay_id, store.begins, store.ends)
+            assert not store.peer_entries, "an entry is left over"
         assert not self.bus.directory, self.bus.directory
         assert not any(self.bus.inboxes.values()), "an inbox is not empty"
         for daemon in self.daemons.values():
             assert not daemon.tasks, f"{daemon.machine} runs {daemon.tasks}, which nobody knows"
-        accepted = sum((member.accepted for member in self.members.values()), Counter())
+        accepted = sum((member.queue.store.begins for member in self.members.values()), Counter())
         for task_id, number in accepted.items():
             least = 1 if self.incidents else number
             assert self.ends[task_id] >= least, f"no server knows how {task_id} ended"

@@ -40,6 +40,7 @@ class ModelStore(ModelPeers):
     :ivar tasks: by key; the other tables likewise by what is unique in them.
     :ivar foreign: unfinished tasks of other relays, by key.
     :ivar dispatches: how often each task was ever committed as dispatched to a daemon, by (task id, daemon id).
+    :ivar begins: how often each task was ever committed as asked for, or taken up, by task id.
     :ivar ends: how often each task was ever committed as finished, by task id.
     :ivar ever_kept: every report that was ever committed with the end of its task.
     :ivar ever_waited: every report that was ever committed because it waited.
@@ -56,6 +57,7 @@ class ModelStore(ModelPeers):
         self.entries: list[Entry] = []
         self.foreign: dict[int, Task] = {}
         self.dispatches: Counter[tuple[str, str | None]] = Counter()
+        self.begins: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
         self.ever_kept: set[bytes] = set()
         self.ever_waited: set[bytes] = set()
@@ -130,6 +132,8 @@ class ModelStore(ModelPeers):
         self.tasks[task.key] = task
         if effect.message is not None:
             self.messages[task.key] = effect.message
+        if effect.message is not None or effect.before is None:
+            self.begins[task.task_id] += 1
         if task.finished and before is not None and not before.finished:
             self.ends[task.task_id] += 1
         if task.status is TaskStatus.DISPATCHED:
