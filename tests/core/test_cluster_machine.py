@@ -91,9 +91,11 @@ class ClusterMachine(RuleBasedStateMachine):
 
     @rule(machine=machines, relay_id=relays, capacity=st.sampled_from([1, 2, 0]))
     def daemon_goes_to_a_relay(self, machine: str, relay_id: str, capacity: int) -> None:
+        # One that goes there and back sooner than its reports are passed on may be thought to have lost its task.
         if not self.has_accidents:
-            # One that goes there and back sooner than its reports are passed on may be thought to have lost its task.
             self.world.rest()
+        elif self.world.slow and self.world.daemons[machine].tasks:
+            self.world.incidents += 1
         self.join(machine, relay_id, capacity)
 
     @rule(machine=machines)
