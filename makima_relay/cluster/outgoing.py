@@ -1,13 +1,16 @@
-"""What is to be told Redis: gathered for one turn of the reactor, and then sent in order in one write."""
+"""What is to be told Redis: gathered for one turn of the reactor, and then sent in order in one write.
+
+Acknowledgements are gathered for longer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from makima_relay.cluster.names import Names
 from makima_relay.cluster.scripts import ACKNOWLEDGE, CLAIM, FORGET, RECORD, SEND, TAKE_BACK, Script
@@ -17,6 +20,10 @@ from makima_relay.core.directory import DirectoryEntry
 #: One command has at most so many arguments, and about so many bytes.
 _MOST_ARGUMENTS: Final = 1_000
 _MOST_BYTES: Final = 1 << 20
+#: Seconds that an acknowledgement waits for others: nobody waits for it, and each has its sender commit something. So
+#: many entries wait no longer.
+_GATHERING: Final = 0.05
+_MANY: Final = 200
 
 Words = str | bytes | int
 
@@ -48,6 +55,7 @@ class Outgoing:
         self._session: Session | None = None
         self._lanes: dict[str, list[_Command]] = {}
         self._acknowledged: dict[str, tuple[int, list[bytes]]] = {}
+        self._acknowledging: IDelayedCall | None = None
         self._flushing = False
 
     def begin(self, session: Session) -> None:
@@ -59,6 +67,7 @@ class Outgoing:
         self._session = None
         self._lanes = {}
         self._acknowledged = {}
+        self._stop_gathering()
 
     # -------------------------------------------------------------------------------------------------- entries
 
@@ -76,7 +85,7 @@ class Outgoing:
         self._put(inbox[0], _Command(TAKE_BACK, inbox, [self._relay_id], answered=answered))
 
     def acknowledge(self, sender: str, number: int, places: Iterable[bytes]) -> None:
-        """Delete entries from the own inbox, and tell their sender.
+        """Delete entries from the own inbox, and tell their sender, soon.
 
         :param number: up to which all were acted on; 0 for entries that are none.
         """
@@ -85,7 +94,10 @@ class Outgoing:
         highest, gathered = self._acknowledged.setdefault(sender, (0, []))
         gathered.extend(places)
         self._acknowledged[sender] = (max(highest, number), gathered)
-        self._flush_soon()
+        if self._acknowledging is None:
+            self._acknowledging = self._reactor.callLater(_GATHERING, self._acknowledge_all)
+        if len(gathered) >= _MANY:
+            self._acknowledging.reset(0)
 
     # ------------------------------------------------------------------------------------------------ directory
 
@@ -142,29 +154,40 @@ class Outgoing:
     def _flush_soon(self) -> None:
         if not self._flushing:
             self._flushing = True
-            self._reactor.callLater(0, self.flush)
+            self._reactor.callLater(0, self._send_lanes)
 
     def flush(self) -> None:
-        """Send what was gathered; Twisted makes one write of it."""
+        """Send all that was gathered."""
+        self._send_lanes()
+        self._acknowledge_all()
+
+    def _send_lanes(self) -> None:
+        """Send all but the acknowledgements; Twisted makes one write of it."""
         self._flushing = False
         lanes, self._lanes = self._lanes, {}
-        acknowledged, self._acknowledged = self._acknowledged, {}
-        session = self._session
-        if session is None:
-            return
-        for commands in lanes.values():
-            for command in commands:
-                _send(session, command)
-        self._send_acknowledgements(session, acknowledged)
+        if self._session is not None:
+            for commands in lanes.values():
+                for command in commands:
+                    _send(self._session, command)
 
-    def _send_acknowledgements(self, session: Session, acknowledged: Mapping[str, tuple[int, list[bytes]]]) -> None:
+    def _acknowledge_all(self) -> None:
+        self._stop_gathering()
+        acknowledged, self._acknowledged = self._acknowledged, {}
+        if self._session is None:
+            return
         for sender, (number, places) in acknowledged.items():
             name = self._names.acknowledged(sender)
             keys = [self._names.inbox(self._relay_id), name]
             for start in range(0, len(places) or 1, _MOST_ARGUMENTS):
                 is_last = start + _MOST_ARGUMENTS >= len(places)
                 head: list[Words] = [self._relay_id, number if is_last else 0, name]
-                session.call(ACKNOWLEDGE, keys, [*head, *places[start : start + _MOST_ARGUMENTS]])
+                some = [*head, *places[start : start + _MOST_ARGUMENTS]]
+                _send(self._session, _Command(ACKNOWLEDGE, keys, some))
+
+    def _stop_gathering(self) -> None:
+        if self._acknowledging is not None and self._acknowledging.active():
+            self._acknowledging.cancel()
+        self._acknowledging = None
 
 
 def _send(session: Session, command: _Command) -> None:
