@@ -1,27 +1,21 @@
 // The cluster: the relays that share their work, and the tasks of all with where they run.
 
 import { byId, h, keyed, setText, show, table } from "/static/dom.js";
+import { Filters } from "/static/filters.js";
 import { slotBar } from "/static/fleet.js";
 import { ago, coarse, fullTime, millis, number, plural } from "/static/format.js";
-import { badge, STATUSES } from "/static/marks.js";
+import { badge } from "/static/marks.js";
 import { tile } from "/static/overview.js";
-import { pager } from "/static/pager.js";
 import { now } from "/static/relay.js";
-import { PAGE, taskLink, timeOf } from "/static/tasks.js";
-
-const TYPING = 250;
-const NOTHING = { status: "", q: "", offset: 0 };
-const FIELDS = ["status", "q"];
+import { taskLink, timeOf } from "/static/tasks.js";
 
 const host = (name) => h("span", { class: "host" }, name);
-const isFiltered = (wanted) => FIELDS.some((field) => wanted[field]);
 
 export class Cluster {
   /** `go` gets the filter that is wanted, which comes back by `route`. */
   constructor(resources, go) {
     this.resources = resources;
-    this.go = go;
-    this.wanted = { ...NOTHING };
+    this.filters = new Filters({ form: "cluster-filters", prefix: "cluster-", fields: ["status", "q"], resource: resources.clusterTasks, path: "/cluster/tasks", go });
     this.relays = table("Relays of the cluster", [
       { name: "Relay", kind: "wide" },
       { name: "State" },
@@ -40,48 +34,11 @@ export class Cluster {
     ]);
     this.tiles = { relays: tile("Relays"), slots: tile("Free slots"), active: tile("Active tasks"), pending: tile("Pending tasks"), foreign: tile("Tasks elsewhere") };
     byId("cluster-totals").append(...Object.values(this.tiles).map((each) => each.node));
-    byId("cluster-status").append(...STATUSES.map((each) => h("option", { value: each }, each)));
-    const form = byId("cluster-filters");
-    form.addEventListener("submit", (event) => event.preventDefault());
-    form.addEventListener("input", (event) => this.typed(event));
-    form.addEventListener("reset", (event) => {
-      event.preventDefault();
-      this.go(NOTHING, true);
-      byId("cluster-q").focus();
-    });
-    resources.clusterTasks.path = () => this.path();
-  }
-
-  path() {
-    const query = new URLSearchParams({ limit: PAGE, offset: this.wanted.offset });
-    for (const field of FIELDS) if (this.wanted[field]) query.set(field, this.wanted[field]);
-    return `/cluster/tasks?${query}`;
-  }
-
-  typed(event) {
-    clearTimeout(this.typing);
-    const wanted = Object.fromEntries(FIELDS.map((field) => [field, byId(`cluster-${field}`).value.trim()]));
-    this.typing = setTimeout(() => this.go({ ...wanted, offset: 0 }, false), event.target.tagName === "SELECT" ? 0 : TYPING);
   }
 
   /** Shows what the address says. */
   route(query) {
-    const offset = Number.parseInt(query.get("offset") ?? "0", 10);
-    const wanted = { offset: offset > 0 ? offset : 0 };
-    for (const field of FIELDS) wanted[field] = query.get(field) ?? "";
-    if (!STATUSES.includes(wanted.status)) wanted.status = "";
-    for (const field of FIELDS) {
-      const input = byId(`cluster-${field}`);
-      if (input.value.trim() !== wanted[field]) input.value = wanted[field];
-    }
-    byId("cluster-clear").hidden = !isFiltered(wanted);
-    if (JSON.stringify(wanted) === JSON.stringify({ offset: this.wanted.offset, status: this.wanted.status, q: this.wanted.q })) return;
-    this.wanted = wanted;
-    // What is shown stays until the answer is here.
-    const { clusterTasks } = this.resources;
-    const shown = clusterTasks.data;
-    clusterTasks.reset();
-    clusterTasks.data = shown;
+    this.filters.route(query);
   }
 
   /** Has asked for what there is: nothing without a cluster, and no tasks without Redis. */
@@ -200,14 +157,11 @@ export class Cluster {
       return;
     }
     if (data === null) return;
-    if (!data.tasks.length && data.total && this.wanted.offset >= data.total) {
-      this.go({ ...this.wanted, offset: Math.floor((data.total - 1) / PAGE) * PAGE }, false);
-      return;
-    }
-    const key = data.tasks.length ? "table" : isFiltered(this.wanted) ? "No task is like that." : "No relay has a task.";
+    if (this.filters.isBehindTheLastPage(data)) return;
+    const key = data.tasks.length ? "table" : this.filters.areSet ? "No task is like that." : "No relay has a task.";
     show(byId("cluster-tasks"), key, () => (key === "table" ? this.tasks.node : h("p", { class: "empty" }, key)));
     keyed(this.tasks.body, data.tasks, (each) => `${each.originId} ${each.taskId}`, (each) => this.taskRow(each));
-    pager(byId("cluster-pager"), { offset: data.offset, limit: data.limit, total: data.total }, (offset) => this.go({ ...this.wanted, offset }, true));
+    this.filters.leaf(byId("cluster-pager"), data);
   }
 
   taskRow({ taskId, originId, origin }) {

@@ -2,15 +2,10 @@
 
 import { confirm, toast } from "/static/dialogs.js";
 import { byId, h, keyed, setText, show, table } from "/static/dom.js";
+import { Filters } from "/static/filters.js";
 import { ago, coarse, duration, fullTime, millis, number } from "/static/format.js";
-import { badge, FINISHED, STATUSES } from "/static/marks.js";
-import { pager } from "/static/pager.js";
+import { badge, FINISHED } from "/static/marks.js";
 import { ask, now } from "/static/relay.js";
-
-/** Where rows are cards there are fewer of them. */
-export const PAGE = matchMedia("(max-width: 640px)").matches ? 10 : 25;
-const TYPING = 250;
-const FIELDS = ["status", "daemon", "q"];
 
 export const taskLink = (taskId) => `#/tasks/${encodeURIComponent(taskId)}`;
 export const isFinished = (task) => FINISHED.has(task.status);
@@ -48,8 +43,7 @@ export class Tasks {
   /** `go` gets the filter that is wanted, which comes back by `route`. */
   constructor(resource, go) {
     this.resource = resource;
-    this.go = go;
-    this.wanted = { status: "", daemon: "", q: "", offset: 0 };
+    this.filters = new Filters({ form: "filters", prefix: "filter-", fields: ["status", "daemon", "q"], resource, path: "/tasks", go });
     this.table = table("Tasks, newest first", [
       { name: "Task", kind: "wide" },
       { name: "Status" },
@@ -58,51 +52,11 @@ export class Tasks {
       { name: "Time" },
       { name: "Action", hidden: true, kind: "action" },
     ]);
-    byId("filter-status").append(...STATUSES.map((each) => h("option", { value: each }, each)));
-    const form = byId("filters");
-    form.addEventListener("submit", (event) => event.preventDefault());
-    form.addEventListener("input", (event) => this.typed(event));
-    form.addEventListener("reset", (event) => {
-      event.preventDefault();
-      this.go({ status: "", daemon: "", q: "", offset: 0 }, true);
-      byId("filter-q").focus();
-    });
-    resource.path = () => this.path();
-  }
-
-  path() {
-    const query = new URLSearchParams({ limit: PAGE, offset: this.wanted.offset });
-    for (const field of FIELDS) if (this.wanted[field]) query.set(field, this.wanted[field]);
-    return `/tasks?${query}`;
-  }
-
-  typed(event) {
-    clearTimeout(this.typing);
-    const wanted = Object.fromEntries(FIELDS.map((field) => [field, byId(`filter-${field}`).value.trim()]));
-    this.typing = setTimeout(() => this.go({ ...wanted, offset: 0 }, false), event.target.tagName === "SELECT" ? 0 : TYPING);
   }
 
   /** Shows what the address says. */
   route(query) {
-    const offset = Number.parseInt(query.get("offset") ?? "0", 10);
-    const wanted = { offset: offset > 0 ? offset : 0 };
-    for (const field of FIELDS) wanted[field] = query.get(field) ?? "";
-    if (!STATUSES.includes(wanted.status)) wanted.status = "";
-    for (const field of FIELDS) {
-      const input = byId(`filter-${field}`);
-      if (input.value.trim() !== wanted[field]) input.value = wanted[field];
-    }
-    byId("filter-clear").hidden = !this.isFiltered(wanted);
-    if (JSON.stringify(wanted) === JSON.stringify(this.wanted)) return;
-    this.wanted = wanted;
-    // What is shown stays until the answer is here.
-    const shown = this.resource.data;
-    this.resource.reset();
-    this.resource.data = shown;
-  }
-
-  isFiltered(wanted) {
-    return FIELDS.some((field) => wanted[field]);
+    this.filters.route(query);
   }
 
   /** A task has changed. */
@@ -125,17 +79,11 @@ export class Tasks {
       return;
     }
     if (data === null) return;
-    if (!data.tasks.length && data.total && this.wanted.offset) {
-      // Pruned, or filtered away, while somebody looked.
-      this.go({ ...this.wanted, offset: Math.floor((data.total - 1) / PAGE) * PAGE }, false);
-      return;
-    }
-    const key = data.tasks.length ? "table" : this.isFiltered(this.wanted) ? "no match" : "no task";
+    if (this.filters.isBehindTheLastPage(data)) return;
+    const key = data.tasks.length ? "table" : this.filters.areSet ? "no match" : "no task";
     show(byId("tasks"), key, () => (key === "table" ? this.table.node : this.empty(key)));
     keyed(this.table.body, data.tasks, (each) => each.taskId, (each) => this.row(each));
-    pager(byId("tasks-pager"), { offset: data.offset, limit: data.limit, total: data.total }, (offset) =>
-      this.go({ ...this.wanted, offset }, true),
-    );
+    this.filters.leaf(byId("tasks-pager"), data);
   }
 
   empty(key) {
