@@ -20,27 +20,11 @@ from makima_relay.core.peers import Presence
 from makima_relay.core.shared_keys import SharedName
 from makima_relay.settings.redis_url import read_redis_url
 from tests.cluster.redis_server import MISSING, RedisServer
+from tests.core.builders import presence
 
 #: Far more than anything takes here, in seconds.
 PATIENCE = 10.0
 reactor: Any = global_reactor
-
-
-def presence(relay_id: str, free: int = 0) -> Presence:
-    """What a relay says of itself."""
-    return Presence(
-        relay_id=relay_id,
-        agent_name=f"agent {relay_id}",
-        version="1",
-        upstream_connected=True,
-        connected_daemons=1,
-        free_slots=free,
-        busy_slots=0,
-        active_tasks=0,
-        pending_tasks=0,
-        foreign_tasks=0,
-        oldest_pending_seconds=0.0,
-    )
 
 
 class Recorder:

@@ -21,9 +21,8 @@ from makima_relay.ports import ClusterAwayError, StoreUnavailableError
 from makima_relay.store.filters import Filter
 from makima_relay.store.reader import TaskRow
 from makima_relay.web import bodies, shapes
+from makima_relay.web.examples import EXAMPLES
 from tests.cluster.case import RedisTestCase, reactor
-
-MOMENT = "2024-01-01T00:00:00.000Z"
 
 
 def make_task(task_id: str, at: float, status: TaskStatus = TaskStatus.PENDING, name: str = "a task") -> Task:
@@ -45,19 +44,7 @@ def make_task(task_id: str, at: float, status: TaskStatus = TaskStatus.PENDING, 
 
 def make_daemon(daemon_id: str) -> bytes:
     """A daemon as it is shown."""
-    daemon = bodies.Daemon(
-        daemon_id=daemon_id,
-        hostname="host",
-        machine_id="m",
-        max_concurrent_tasks=4,
-        active_tasks=1,
-        healthy=True,
-        draining=False,
-        connected_at=MOMENT,
-        last_seen=MOMENT,
-        address="a",
-    )
-    return msgspec.json.encode(daemon)
+    return msgspec.json.encode({**EXAMPLES[bodies.Daemons]["daemons"][0], "daemonId": daemon_id})
 
 
 @attrs.define

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from makima_relay.cluster.names import Names
 from makima_relay.cluster.roll_call import RollCall
 from makima_relay.cluster.scripts import ANNOUNCE, Script
-from tests.cluster.case import Recorder, presence
+from tests.cluster.case import Recorder
+from tests.core.builders import presence
 from tests.fakes import clock_on, elapse
 
 

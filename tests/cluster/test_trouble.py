@@ -23,7 +23,8 @@ from makima_relay.cluster.membership import Membership
 from makima_relay.cluster.names import Names
 from makima_relay.connector_options import Backoff
 from makima_relay.settings.redis_url import read_redis_url
-from tests.cluster.case import Recorder, presence
+from tests.cluster.case import Recorder
+from tests.core.builders import presence
 from tests.fakes import clock_on, elapse
 
 HELLO = b"*4\r\n$7\r\nversion\r\n$%d\r\n%b\r\n$4\r\nrole\r\n$%d\r\n%b\r\n"

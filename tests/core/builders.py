@@ -12,6 +12,7 @@ from hypothesis import settings
 from makima_relay.core.effects import Effect, KeepReport, SaveEntry, SaveTask, SendToDaemon, SendUpstream
 from makima_relay.core.fleet import daemon_id_of
 from makima_relay.core.messages import Hello
+from makima_relay.core.peers import Presence
 from makima_relay.core.spelling import WireCase
 from makima_relay.core.tasks import Task, TaskStatus
 
@@ -54,6 +55,22 @@ def hello(machine: str = "m1", capacity: int = 10, case: WireCase = WireCase.CAM
 def task(task_id: str = "t1", key: int = 1, **members: Any) -> Task:
     """A task that came at :data:`AT` and waits."""
     return Task(key=key, task_id=task_id, **{"position": key, "received_at": AT, **members})
+
+
+def presence(relay_id: str, free: int = 0, **members: Any) -> Presence:
+    """What a relay says of itself; its name is its id with ``name-`` before."""
+    said = {
+        "agent_name": f"name-{relay_id}",
+        "version": "1.0.0",
+        "upstream_connected": True,
+        "connected_daemons": 1,
+        "busy_slots": 0,
+        "active_tasks": 0,
+        "pending_tasks": 0,
+        "foreign_tasks": 0,
+        "oldest_pending_seconds": 0.0,
+    }
+    return Presence(relay_id=relay_id, free_slots=free, **said | members)
 
 
 class Logged(msgspec.Struct, frozen=True):

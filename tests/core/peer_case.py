@@ -9,34 +9,16 @@ from makima_relay.core.cluster_effects import SendEntry
 from makima_relay.core.directory import DirectoryEntry
 from makima_relay.core.effects import Effect, KeepReport, RecallTasks, SendReports, SendToDaemon, SendUpstream
 from makima_relay.core.entries import Offer, Placed, decode_entry, encode_entry
-from makima_relay.core.peers import Presence
 from makima_relay.core.policy import Policy
 from makima_relay.core.snapshot import Snapshot
 from makima_relay.core.tasks import TaskStatus
-from tests.core.builders import AT, D2, NOW, wire
+from tests.core.builders import AT, D2, NOW, presence, wire
 from tests.core.cases import RelayTestCase
 
 #: This relay, and two peers.
 ME, P, Q = "me", "relay-p", "relay-q"
 POLICY = Policy(relay_id=ME, agent_name="edge-me")
 PEER_GRACE = 300.0
-
-
-def presence(relay_id: str = P, free: int = 2) -> Presence:
-    """What a peer says of itself; its name is its id with ``name-`` before."""
-    return Presence(
-        relay_id=relay_id,
-        agent_name=f"name-{relay_id}",
-        version="1.0.0",
-        upstream_connected=True,
-        connected_daemons=1,
-        free_slots=free,
-        busy_slots=0,
-        active_tasks=0,
-        pending_tasks=0,
-        foreign_tasks=0,
-        oldest_pending_seconds=0.0,
-    )
 
 
 def entries(decided: Sequence[Effect], peer: str = P) -> list[Any]:

@@ -5,67 +5,34 @@ from __future__ import annotations
 import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 
-from makima_relay.core.peers import Presence
 from makima_relay.core.tasks import TaskStatus
 from makima_relay.ports import ClusterAwayError
 from makima_relay.store.filters import Filter
 from makima_relay.web import bodies
 from makima_relay.web.cluster import SeenRelay
+from makima_relay.web.examples import EXAMPLES
+from tests.core.builders import presence
 from tests.fakes import EPOCH
 from tests.relay_case import KEY
 from tests.web.case import ApiTestCase
 
-MOMENT = "2024-12-15T10:29:00.000Z"
-TASK = bodies.Task(
-    task_id="t1",
-    task_name=f"with {KEY}",
-    status=TaskStatus.RUNNING,
-    daemon_id="d9",
-    daemon_hostname="build-9",
-    relay=None,
-    attempts=1,
-    received_at=MOMENT,
-    dispatched_at=MOMENT,
-    started_at=None,
-    finished_at=None,
-    error=None,
-    pending_reason=None,
-    traceparent=None,
-)
-DAEMON = bodies.Daemon(
-    daemon_id="d9",
-    hostname="build-9",
-    machine_id="m9",
-    max_concurrent_tasks=4,
-    active_tasks=1,
-    healthy=True,
-    draining=False,
-    connected_at=MOMENT,
-    last_seen=MOMENT,
-    address="192.0.2.9",
-)
+TASK = msgspec.convert({**EXAMPLES[bodies.TaskPage]["tasks"][0], "taskName": f"with {KEY}"}, bodies.Task)
+DAEMON = msgspec.convert(EXAMPLES[bodies.Daemons]["daemons"][0], bodies.Daemon)
 
 
-def presence(relay_id: str, number: int) -> Presence:
-    """What a relay says of itself."""
-    return Presence(
-        relay_id=relay_id,
-        agent_name=f"agent {relay_id}",
-        version="1",
-        upstream_connected=True,
+def seen(relay_id: str, number: int, at: float, *, is_present: bool = True) -> SeenRelay:
+    """A relay all of whose figures are of one number."""
+    said = presence(
+        relay_id,
+        2 * number,
         connected_daemons=number,
-        free_slots=2 * number,
         busy_slots=3 * number,
         active_tasks=4 * number,
         pending_tasks=5 * number,
         foreign_tasks=6 * number,
         oldest_pending_seconds=1.23456,
     )
-
-
-def seen(relay_id: str, number: int, at: float, *, is_present: bool = True) -> SeenRelay:
-    """A relay."""
-    return SeenRelay(presence(relay_id, number), is_present=is_present, last_seen=at)
+    return SeenRelay(said, is_present=is_present, last_seen=at)
 
 
 class Cluster:
@@ -139,8 +106,8 @@ class ClusterTests(ApiTestCase):
             relays[2],
             {
                 "relayId": "c",
-                "agentName": "agent c",
-                "version": "1",
+                "agentName": "name-c",
+                "version": "1.0.0",
                 "present": False,
                 "lastSeen": "2024-12-15T10:29:00.000Z",
                 "upstreamConnected": True,
@@ -168,7 +135,7 @@ class ClusterTests(ApiTestCase):
         """By name and id; one whose relay is not listed any more by its id."""
         answer = self.get("/cluster/tasks?limit=2&offset=2&status=running&q=x&daemon=d")
         self.assertEqual((answer["total"], answer["limit"], answer["offset"]), (7, 2, 2))
-        expected = {**msgspec.to_builtins(TASK), "taskName": "with [secret]", "origin": "agent b", "originId": "b"}
+        expected = {**msgspec.to_builtins(TASK), "taskName": "with [secret]", "origin": "name-b", "originId": "b"}
         self.assertEqual(answer["tasks"], [expected, {**expected, "origin": "gone", "originId": "gone"}])
         self.assertEqual(self.cluster.asked, [(Filter(status=TaskStatus.RUNNING, daemon="d", text="x"), 2, 2)])
 
@@ -185,8 +152,8 @@ class ClusterTests(ApiTestCase):
         """Each with its relay."""
         self.join("build-1")
         own, other = self.get("/cluster/daemons")["daemons"]
-        self.assertEqual((own["hostname"], own["relay"], own["relayId"]), ("build-1", "agent a", "a"))
-        self.assertEqual(other, {**msgspec.to_builtins(DAEMON), "relay": "agent b", "relayId": "b"})
+        self.assertEqual((own["hostname"], own["relay"], own["relayId"]), ("build-1", "name-a", "a"))
+        self.assertEqual(other, {**msgspec.to_builtins(DAEMON), "relay": "name-b", "relayId": "b"})
 
 
 class AloneTests(ApiTestCase):
