@@ -19,6 +19,10 @@ from tests.core.cases import RelayTestCase
 ME, P, Q = "me", "relay-p", "relay-q"
 POLICY = Policy(relay_id=ME, agent_name="edge-me")
 PEER_GRACE = 300.0
+#: The messages about the task t1 that most of these tests are about.
+SPAWN = wire("spawnTask", taskId="t1")
+DONE = wire("taskComplete", taskId="t1", success=True)
+OUTPUT = wire("taskOutput", taskId="t1", text="x")
 
 
 def entries(decided: Sequence[Effect], peer: str = P) -> list[Any]:

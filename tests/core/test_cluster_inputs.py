@@ -11,9 +11,7 @@ from makima_relay.core.snapshot import Snapshot, StoredDaemon, StoredTask
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, D1, NOW, events, hello, of_kind, presence, task, wire
 from tests.core.cases import RelayTestCase
-from tests.core.peer_case import ME, PEER_GRACE, P, PeerTestCase, Q, entries, for_daemons, for_server
-
-SPAWN = wire("spawnTask", taskId="t1")
+from tests.core.peer_case import ME, PEER_GRACE, SPAWN, P, PeerTestCase, Q, entries, for_daemons, for_server
 
 
 class NonsenseTests(PeerTestCase):

@@ -11,8 +11,10 @@ from makima_relay.core.snapshot import Snapshot, StoredPeer, StoredTask
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, D2, NOW, events, of_kind, task, wire
 from tests.core.peer_case import (
+    DONE,
     PEER_GRACE,
     POLICY,
+    SPAWN,
     P,
     PeerTestCase,
     Q,
@@ -21,10 +23,6 @@ from tests.core.peer_case import (
     for_server,
     placed,
 )
-
-SPAWN = wire("spawnTask", taskId="t1")
-DONE = wire("taskComplete", taskId="t1", success=True)
-OUTPUT = wire("taskOutput", taskId="t1", text="x")
 
 
 class AwayTests(PeerTestCase):

@@ -23,12 +23,9 @@ from makima_relay.core.snapshot import Snapshot, StoredDaemon, StoredTask
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, D1, NOW, hello, of_kind, task, wire
 from tests.core.cases import GRACE
-from tests.core.peer_case import ME, PEER_GRACE, P, PeerTestCase, entries, for_daemons, for_server
+from tests.core.peer_case import DONE, ME, OUTPUT, PEER_GRACE, SPAWN, P, PeerTestCase, entries, for_daemons, for_server
 
-SPAWN = wire("spawnTask", taskId="t1")
-DONE = wire("taskComplete", taskId="t1", success=True)
 FAILED = wire("taskComplete", taskId="t1", success=False, error="boom")
-OUTPUT = wire("taskOutput", taskId="t1", text="x")
 
 
 class OfferTests(PeerTestCase):

@@ -12,8 +12,11 @@ from makima_relay.core.policy import LossPolicy, Policy
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import D2, NOW, hello, of_kind, wire
 from tests.core.peer_case import (
+    DONE,
     ME,
+    OUTPUT,
     PEER_GRACE,
+    SPAWN,
     P,
     PeerTestCase,
     Q,
@@ -23,10 +26,6 @@ from tests.core.peer_case import (
     for_server,
     placed,
 )
-
-SPAWN = wire("spawnTask", taskId="t1")
-DONE = wire("taskComplete", taskId="t1", success=True)
-OUTPUT = wire("taskOutput", taskId="t1", text="x")
 
 
 class OverflowTests(PeerTestCase):

@@ -9,11 +9,8 @@ from makima_relay.core.entries import Adopted, Interrupt, Moved, Offer, Placed, 
 from makima_relay.core.from_server import read_command
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, D1, D2, NOW, hello, of_kind, task, wire
-from tests.core.peer_case import ME, P, PeerTestCase, Q, entries, for_daemons, for_server, placed
+from tests.core.peer_case import DONE, ME, OUTPUT, SPAWN, P, PeerTestCase, Q, entries, for_daemons, for_server, placed
 
-SPAWN = wire("spawnTask", taskId="t1")
-DONE = wire("taskComplete", taskId="t1", success=True)
-OUTPUT = wire("taskOutput", taskId="t1", text="x")
 RUNNING = TaskStatus.RUNNING
 
 
