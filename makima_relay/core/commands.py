@@ -147,7 +147,7 @@ class Commands:
         state = self._state
         waiting = len(state.waiting.commands(task.task_id))
         is_full = waiting >= state.policy.most_commands or state.waiting.size >= state.policy.most_waiting
-        if is_full and not (message.withdraws and not state.is_to_stop(task)):
+        if is_full and not (message.withdraws and not state.waiting.will_stop(task.task_id)):
             self._overloaded(f"{waiting} commands wait for its daemon", task.task_id, now)
         else:
             state.keep_command(task, message.payload)
@@ -189,7 +189,7 @@ class Commands:
         if task.status is TaskStatus.PENDING:
             self._withdraw(task, now)
         elif holder is None or not holder.is_there or task.is_offered:
-            if not state.is_to_stop(task):
+            if not state.waiting.will_stop(task.task_id):
                 state.keep_command(task, None)
         else:
             state.hand_on(holder, task, None)

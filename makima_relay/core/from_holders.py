@@ -102,7 +102,7 @@ class FromHolders:
             return
         pending = task.given_back()
         state.save(pending, now)
-        if state.is_to_stop(pending):
+        if state.waiting.will_stop(pending.task_id):
             state.fail_unreported(pending, TaskStatus.CANCELLED, BEFORE_DISPATCH, now)
 
     def ended(self, peer: Peer, entry: Ended, now: float) -> None:

@@ -111,7 +111,7 @@ class FromOrigins:
             state.interrupt(daemon, task.task_id)
             self._losses.hosting.let_go(task, now)
             state.dispatch_waiting(now)
-        elif not state.is_to_stop(task):
+        elif not state.waiting.will_stop(task.task_id):
             state.keep_command(task, None)
 
     def released(self, peer: Peer, entry: Released, now: float) -> None:

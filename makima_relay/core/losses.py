@@ -181,5 +181,5 @@ class Losses:
             state.policy.on_loss is LossPolicy.REQUEUE
             and task.tries < state.policy.most_attempts
             and state.waiting.has_message(task.task_id)
-            and not state.is_to_stop(task)
+            and not state.waiting.will_stop(task.task_id)
         )

@@ -17,11 +17,9 @@ from makima_relay.core.directory import Directory
 from makima_relay.core.entries import Released
 from makima_relay.core.fleet import Daemon, Fleet
 from makima_relay.core.flow import Flow
-from makima_relay.core.from_server import read_command
 from makima_relay.core.journal import Journal
 from makima_relay.core.keys import DaemonKeys
 from makima_relay.core.ledger import Ledger
-from makima_relay.core.messages import Command
 from makima_relay.core.outbox import Outbox
 from makima_relay.core.output import Outputs
 from makima_relay.core.peers import Peer, Peers
@@ -248,10 +246,6 @@ class State:
         self.waiting.add_commands(task.task_id, [payload])
         self.note(effects.KeepCommand(task.key, payload))
 
-    def is_to_stop(self, task: Task) -> bool:
-        """Whether a command that waits for a task would stop it."""
-        return any(payload is None or _stops(payload) for payload in self.waiting.commands(task.task_id))
-
     def drop_commands(self, task: Task) -> list[bytes | None]:
         """Take away the commands that wait for a task, in order."""
         commands = self.waiting.take_commands(task.task_id)
@@ -295,8 +289,3 @@ class State:
         self.note(
             effects.SaveDaemon(daemon.daemon_id, daemon.machine_id, daemon.hostname, daemon.draining, self.wall(now))
         )
-
-
-def _stops(payload: bytes) -> bool:
-    message = read_command(payload)
-    return isinstance(message, Command) and message.withdraws

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from makima_relay.core.from_server import read_command
+from makima_relay.core.messages import Command
+
 
 class Waiting:
     """Messages of tasks that may have to be sent (again), and commands that could not be handed on yet.
@@ -47,8 +50,17 @@ class Waiting:
         """The commands that wait for a task, in order."""
         return self._commands.get(task_id, ())
 
+    def will_stop(self, task_id: str) -> bool:
+        """Whether a command that waits for a task will stop it."""
+        return any(payload is None or _stops(payload) for payload in self.commands(task_id))
+
     def take_commands(self, task_id: str) -> list[bytes | None]:
         """Take the commands away that wait for a task, in order."""
         payloads = self._commands.pop(task_id, [])
         self.size -= sum(len(payload or b"") for payload in payloads)
         return payloads
+
+
+def _stops(payload: bytes) -> bool:
+    message = read_command(payload)
+    return isinstance(message, Command) and message.withdraws
