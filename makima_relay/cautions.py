@@ -13,9 +13,22 @@ from twisted.internet.interfaces import IAddress
 
 from makima_relay.endpoints import TLSEndpoint, is_kept_by_systemd
 from makima_relay.origin import names_loopback
+from makima_relay.settings import Settings, shown_url
 
 _READABLE = stat.S_IRGRP | stat.S_IROTH
 _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def at_start(settings: Settings, database: Path) -> list[str]:
+    """Lines about all but files of secrets and open ports.
+
+    :param database: where it really is.
+    """
+    return [
+        *asleep(settings.hibernate_after, settings.listen),
+        *clear_upstream(settings.server_url),
+        *writable_by_others(database),
+    ]
 
 
 def readable_by_others(what: str, path: Path) -> list[str]:
@@ -57,15 +70,12 @@ def is_lent(status: os.stat_result, user: int, group: int) -> bool:
     return status.st_uid == 0 != user and status.st_gid == group and not status.st_mode & stat.S_IROTH
 
 
-def clear_upstream(url: str, shown: str) -> list[str]:
-    """A line about a server to which the API key goes in clear.
-
-    :param shown: the URL without anything secret.
-    """
+def clear_upstream(url: str) -> list[str]:
+    """A line about a server to which the API key goes in clear."""
     parts = urlsplit(url)
     if parts.scheme == "wss" or names_loopback(parts.netloc.rpartition("@")[2].encode()):
         return []
-    return [f"--server-url: {shown} is not encrypted: who listens on the way has the API key; use wss://"]
+    return [f"--server-url: {shown_url(url)} is not encrypted: who listens on the way has the API key; use wss://"]
 
 
 def clear_port(text: str, endpoint: object, address: IAddress) -> list[str]:

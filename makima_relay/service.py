@@ -202,10 +202,7 @@ class RelayService(Service):
 
     def _warn(self) -> None:
         """Say what the operator had better know of files and connections."""
-        url = self._settings.server_url
-        asleep = cautions.asleep(self._settings.hibernate_after, self._settings.listen)
-        database = cautions.writable_by_others(self._database.path)
-        for line in (*asleep, *cautions.clear_upstream(url, shown_url(url)), *database):
+        for line in cautions.at_start(self._settings, self._database.path):
             _warn(line)
         if self._reload is not None:
             self._reload.warn_of_files()

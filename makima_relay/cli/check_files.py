@@ -14,7 +14,7 @@ from typing import Final
 from makima_relay import cautions
 from makima_relay.cli.findings import Finding, fail, ok, warn
 from makima_relay.cli.showing import size
-from makima_relay.settings import Settings, shown_url
+from makima_relay.settings import Settings
 from makima_relay.store.backup import open_read_only
 from makima_relay.store.database import newest_schema
 
@@ -30,7 +30,7 @@ def check_modes(settings: Settings) -> list[Finding]:
         files.append(("--env-file", settings.secret_env_file))
     lines = [line for name, path in files for line in cautions.readable_by_others(name, path)]
     lines += cautions.writable_by_others(settings.database)
-    lines += cautions.clear_upstream(settings.server_url, shown_url(settings.server_url))
+    lines += cautions.clear_upstream(settings.server_url)
     return [warn("secrets", line) for line in lines] or [ok("secrets", "nobody else can read them")]
 
 
