@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from makima_relay.core import effects
+from makima_relay.core.attendance import Attendance
 from makima_relay.core.keys import DaemonKey
-from makima_relay.core.presence import Presence
 from makima_relay.core.shared_keys import SharedName
 from makima_relay.core.state import State
 
@@ -15,12 +15,12 @@ class Keyring:
     """Makes, rotates and revokes keys, and ends those whose time is over.
 
     :param state: the relay's memory.
-    :param presence: sends daemons away.
+    :param attendance: sends daemons away.
     """
 
-    def __init__(self, state: State, presence: Presence) -> None:
+    def __init__(self, state: State, attendance: Attendance) -> None:
         self._state = state
-        self._presence = presence
+        self._attendance = attendance
 
     def make(self, name: str, digest: bytes, now: float) -> None:
         """Add the first key of a name."""
@@ -94,8 +94,8 @@ class Keyring:
         ended = {key.digest for key in keys}
         for daemon in list(self._state.fleet.connected()):
             if daemon.key in ended:
-                self._presence.expel(daemon, f"its key is {what}", now)
-        self._presence.expel_parting(ended, now)
+                self._attendance.expel(daemon, f"its key is {what}", now)
+        self._attendance.expel_parting(ended, now)
 
     def used(self, key: DaemonKey, machine_id: str, address: str, now: float) -> None:
         """Note that a machine has authenticated with a key: from then on it belongs to the key's name."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from makima_relay.core.attendance import Attendance
 from makima_relay.core.commands import Commands
 from makima_relay.core.inputs import told
 from makima_relay.core.keyring import Keyring
 from makima_relay.core.lookups import LookUps
-from makima_relay.core.presence import Presence
 from makima_relay.core.recovery import Recovery
 from makima_relay.core.shared_keys import SharedName
 from makima_relay.core.state import State
@@ -31,16 +31,16 @@ class Operators(View):
     """The inputs that come from operators, by HTTP or at the command line.
 
     :param commands: stops tasks.
-    :param presence: drains daemons, and sends those away whose key is revoked.
+    :param attendance: drains daemons, and sends those away whose key is revoked.
     """
 
     def __init__(
-        self, state: State, look_ups: LookUps, recovery: Recovery, commands: Commands, presence: Presence
+        self, state: State, look_ups: LookUps, recovery: Recovery, commands: Commands, attendance: Attendance
     ) -> None:
         super().__init__(state, look_ups, recovery)
         self._commands = commands
-        self._presence = presence
-        self._keyring = Keyring(state, presence)
+        self._attendance = attendance
+        self._keyring = Keyring(state, attendance)
 
     @told
     def cancel_requested(self, task_id: str, now: float) -> None:
@@ -65,7 +65,7 @@ class Operators(View):
         daemon = self.daemon(daemon_id)
         if daemon is None:
             raise UnknownDaemonError(daemon_id)
-        self._presence.drain(daemon, draining, now)
+        self._attendance.drain(daemon, draining, now)
 
     @told
     def key_made(self, name: str, digest: bytes, now: float) -> None:

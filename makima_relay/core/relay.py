@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from makima_relay.core import effects
+from makima_relay.core.attendance import Attendance
 from makima_relay.core.claims import Claims
 from makima_relay.core.cluster import Cluster
 from makima_relay.core.cluster_inputs import ClusterInputs
@@ -27,7 +28,6 @@ from makima_relay.core.lookups import LookUps
 from makima_relay.core.losses import Losses
 from makima_relay.core.messages import DaemonMessage, Hello
 from makima_relay.core.policy import Policy
-from makima_relay.core.presence import Presence
 from makima_relay.core.recovery import Recovery
 from makima_relay.core.reports import Reports
 from makima_relay.core.snapshot import Snapshot
@@ -71,7 +71,7 @@ class Relay(ClusterInputs):
         self._cluster = Cluster(state, losses, commands, holders)
         self._entry_doers = self._make_entry_doers()
         look_ups = (Claims if in_cluster else LookUps)(state)
-        super().__init__(state, look_ups, recovery, commands, Presence(state, losses))
+        super().__init__(state, look_ups, recovery, commands, Attendance(state, losses))
 
     # ------------------------------------------------------------------------------------------------ the relay
 
@@ -192,24 +192,24 @@ class Relay(ClusterInputs):
         """
         if key is not None:
             self._keyring.used(key, hello.machine_id, address, now)
-        self._presence.joined(connection, hello, address, now, key)
+        self._attendance.joined(connection, hello, address, now, key)
 
     @told
     def daemon_parting(self, connection: int, reason: str, now: float) -> None:
         """A daemon's connection is being closed: it takes nothing more, but what it had sent may still come."""
-        self._presence.parting(connection, reason, now)
+        self._attendance.parting(connection, reason, now)
 
     @told
     def daemon_lost(self, connection: int, reason: str, now: float) -> None:
         """A daemon's connection is gone."""
-        self._presence.lost(connection, reason, now)
+        self._attendance.lost(connection, reason, now)
 
     def reports_received(self, connection: int, reports: Sequence[DaemonMessage], now: float) -> _Effects:
         """A daemon sent messages.
 
         Messages of a connection that is being closed count as long as they come.
         """
-        daemon = self._presence.heard_from(connection, now)
+        daemon = self._attendance.heard_from(connection, now)
         if daemon is None:
             return []
         place = 0
@@ -236,17 +236,17 @@ class Relay(ClusterInputs):
     @told
     def invalid_report_received(self, connection: int, reason: str, now: float) -> None:
         """A daemon sent something that cannot be read; too much of it ends the connection."""
-        daemon = self._presence.heard_from(connection, now)
+        daemon = self._attendance.heard_from(connection, now)
         # What comes on a connection that was replaced is not held against the newer one.
         if daemon is None or daemon.connection != connection:
             return
         if self._reports.invalid(connection, daemon, reason, now):
-            self._presence.parting(connection, "too many invalid messages", now)
+            self._attendance.parting(connection, "too many invalid messages", now)
 
     @told
     def daemon_seen(self, connection: int, now: float) -> None:
         """A daemon answered a ping."""
-        daemon = self._presence.heard_from(connection, now)
+        daemon = self._attendance.heard_from(connection, now)
         if daemon is not None and connection in self._state.flow.held:
             # The pong came in one read with what it is held for.
             daemon.held = True

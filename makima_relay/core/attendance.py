@@ -18,7 +18,7 @@ CLOSE_REPLACED = 4409
 CLOSE_UNAUTHORIZED = 4401
 
 
-class Presence:
+class Attendance:
     """Gives daemons their connections and takes them away.
 
     :param state: the relay's memory.
