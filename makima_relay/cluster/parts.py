@@ -1,4 +1,4 @@
-"""What a membership needs of those whose it is, and of what takes part in its sessions."""
+"""The two sides of a membership: who is told what comes from other relays, and what takes part in each session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits for the directory of the cluster besides the store (``cluster.md``, *Links*).
+"""Look-ups in a cluster: what waits for the directory as well as for the store (``cluster.md``, *Links*).
 
 Every task that is not in mind is asked for, and so becomes this relay's own unless it is a peer's already.
 """

@@ -83,7 +83,7 @@ class State:
         """Write an event into the journal."""
         self.note(effects.SaveEntry(self.journal.write(self.wall(now), event, detail, fields)))
 
-    # -------------------------------------------------------------------------------------------------- to peers
+    # -------------------------------------------------------------------------------------- reports and messages
 
     def relay_report(self, task: Task | None, payload: bytes, now: float, *, kept: bool = False) -> None:
         """Send a report to whose task it is about: the server, or a peer; now or as soon as that is there again.
