@@ -78,10 +78,8 @@ class Cluster:
         """A peer was seen."""
         state = self._state
         peer = state.peers.known(presence.relay_id, now)
-        peer.presence = presence
-        peer.agent_name = presence.agent_name
+        peer.says(presence)
         peer.seen_at = now
-        peer.says_free(presence.free_slots)
         if not peer.is_there:
             self._came(peer, now)
         state.dispatch_waiting(now)

@@ -51,7 +51,7 @@ class Peer:
     :ivar is_there: whether it is present; it may also not have been seen yet.
     :ivar is_away: whether it was not seen for too long, or has taken leave.
     :ivar is_deserted: whether it has been away for so long that reports on its tasks go to this relay's own server.
-    :ivar free: the slots that it may have for tasks.
+    :ivar free: the slots that it may have for tasks of anybody's, as far as can be known from its last presence on.
     :ivar is_choosy: whether it has returned a task since it said how many slots are free: then none is.
     :ivar tasks: this relay's tasks that it has, or may have.
     :ivar asked_back: how many answers about entries that are taken back are still to come.
@@ -91,10 +91,23 @@ class Peer:
         """The name to show."""
         return self.agent_name
 
-    def says_free(self, slots: int) -> None:
-        """Note how many slots it says are free."""
-        self.free = slots
+    def says(self, presence: Presence) -> None:
+        """Note how it says that it is."""
+        self.presence = presence
+        self.agent_name = presence.agent_name
+        self.free = presence.free_slots
         self.is_choosy = False
+
+    @property
+    def room(self) -> int:
+        """The slots that it may have for further tasks of this relay's.
+
+        Its presence may be older than the latest offers, or newer than the end of a task that has yet to come. So those
+        that it has of this relay's are compared with all of others that it said it has.
+        """
+        if self.presence is None:
+            return 0
+        return min(self.free, self.presence.free_slots + self.presence.foreign_tasks - len(self.tasks))
 
     def frees(self) -> None:
         """Note that one of the tasks that it has ends."""
@@ -205,8 +218,8 @@ class Peers:
         """
         if not self.is_connected or self.are_full:
             return None
-        most = max((peer.free for peer in self._peers.values() if peer.is_there), default=0)
+        most = max((peer.room for peer in self._peers.values() if peer.is_there), default=0)
         if most <= 0:
             return None
-        best = [peer for peer in self._peers.values() if peer.is_there and peer.free == most]
+        best = [peer for peer in self._peers.values() if peer.is_there and peer.room == most]
         return best[int(self.draw() * len(best))]

@@ -83,9 +83,9 @@ class PeerTestCase(RelayTestCase):
                 effects.append(effect)
         return effects
 
-    def comes(self, peer: str = P, free: int = 2, now: float = NOW) -> list[Effect]:
-        """Have a peer be present."""
-        return self.relay.peer_present(presence(peer, free), now)
+    def comes(self, peer: str = P, free: int = 2, now: float = NOW, foreign: int = 100) -> list[Effect]:
+        """Have a peer be present, which has tasks of others, this relay's or not."""
+        return self.relay.peer_present(presence(peer, free, foreign_tasks=foreign), now)
 
     def says(self, *said: Any, peer: str = P, now: float = NOW) -> list[Effect]:
         """Have a peer send entries."""

@@ -109,6 +109,24 @@ class OverflowTests(PeerTestCase):
         self.spawn("t3")
         self.assertEqual([self.known(each).relay for each in ("t2", "t3")], [P, None])
 
+    def test_a_slot_that_a_presence_and_an_end_tell_of_is_one(self) -> None:
+        """The peer was faster to say that it is free than to say why."""
+        self.comes(free=1, foreign=0)
+        for task_id in ("t1", "t2", "t3"):
+            self.spawn(task_id)
+        self.says(placed())
+        self.comes(free=1, foreign=0)
+        self.assertEqual(entries(self.says(Reported("t1", 1, D2, (DONE,)))), [self.offer(task_id="t2")])
+        self.assertEqual(self.known("t3").status, TaskStatus.PENDING)
+
+    def test_a_presence_that_is_older_than_an_offer_does_not_make_its_slot_free(self) -> None:
+        """It says nothing of what the peer had yet to read."""
+        self.comes(free=1, foreign=3)
+        self.spawn("t1")
+        self.comes(free=1, foreign=0)
+        self.spawn("t2")
+        self.assertEqual([self.known(each).relay for each in ("t1", "t2")], [P, None])
+
     def test_what_a_peer_returns_goes_to_another(self) -> None:
         """At once."""
         self.comes(P, 3)
