@@ -36,8 +36,8 @@ class ClusterCommandTests(CommandTestCase):
         self.assertLessEqual(facts.items(), self.facts().items())
         self.assertEqual(lines[0].split("  "), ["cluster", "default, 2 of 3 relays present"])
         rows = [line.split() for line in lines[5:]]
-        self.assertEqual(rows[0][:9], ["agent", "a", "present", "connected", "100", "300/500", "400", "500", "1"])
-        self.assertEqual([row[2] for row in rows], ["present", "present", "away"])
+        self.assertEqual(rows[0][:8], ["name-a", "present", "connected", "100", "300/500", "400", "500", "1"])
+        self.assertEqual([row[1] for row in rows], ["present", "present", "away"])
         self.assertEqual(self.run_json("cluster"), self.get("/cluster"))
 
     def test_while_redis_is_away_it_is_said_how_old_that_is(self) -> None:
