@@ -187,10 +187,11 @@ class DirectoryTests(RedisTestCase):
     async def test_when_redis_is_slow_nothing_is_found(self) -> None:
         """After a second."""
         (a,) = await self.joined("a")
-        await self.ask("CLIENT", "PAUSE", 1_200)
+        await self.ask("CLIENT", "PAUSE", 4_500)
         began = reactor.seconds()
         self.assertEqual(await a.link.claim(["t"]), {})
-        self.assertLess(reactor.seconds() - began, 1.15)
+        # Before Redis goes on.
+        self.assertLess(reactor.seconds() - began, 4.0)
 
 
 class LossTests(RedisTestCase):
