@@ -10,6 +10,7 @@ from makima_relay.core.fleet import Daemon
 from makima_relay.core.heard import Heard
 from makima_relay.core.lanes import Lanes
 from makima_relay.core.messages import DaemonMessage, Heartbeat, Listed, ServerMessage
+from makima_relay.core.peers import Peer
 from makima_relay.core.state import State
 from makima_relay.core.tasks import Task
 
@@ -46,9 +47,9 @@ class LookUps:
         """How many messages wait."""
         return len(self.lanes)
 
-    def is_clear(self, daemon: Daemon) -> bool:
-        """Whether nothing that a daemon said waits."""
-        return self.lanes.is_clear(daemon.daemon_id)
+    def is_clear(self, whose: Daemon | Peer) -> bool:
+        """Whether nothing that a daemon, or a peer, said waits."""
+        return self.lanes.is_clear(whose.daemon_id or whose)
 
     def pass_command(self, task_id: str | None, message: ServerMessage) -> bool:
         """Whether a message of the server's can be acted on now; if not, it waits."""

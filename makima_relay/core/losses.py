@@ -7,6 +7,7 @@ from typing import Final
 from makima_relay.core.fleet import Daemon
 from makima_relay.core.grace import Graces
 from makima_relay.core.hosting import Hosting
+from makima_relay.core.lookups import LookUps
 from makima_relay.core.peers import Peer
 from makima_relay.core.policy import LossPolicy
 from makima_relay.core.state import Holder, State
@@ -20,10 +21,12 @@ class Losses:
     """Orphans tasks, waits out their grace, takes them back or gives them up.
 
     :param state: the relay's memory.
+    :param look_ups: knows whose messages wait to be acted on.
     """
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, look_ups: LookUps) -> None:
         self._state = state
+        self._look_ups = look_ups
         self.hosting = Hosting(state)
         self._daemons = Graces()
         self._peers = Graces()
@@ -139,8 +142,8 @@ class Losses:
 
     def _expired(self, task: Task, now: float) -> None:
         holder = self._state.holder(task)
-        if holder is not None and holder.is_there and holder.held:
-            # It has returned, and is not read: what it would say of the task may be waiting in the socket.
+        if holder is not None and holder.is_there and (holder.held or not self._look_ups.is_clear(holder)):
+            # It has returned, and what it says of the task may be waiting: in the socket, or for a look-up.
             self._begin_grace(task, now)
         else:
             self.lose(task, now)

@@ -61,7 +61,8 @@ class Relay(ClusterInputs):
         in_cluster = policy.relay_id is not None
         state = (ClusteredState if in_cluster else State)(policy, snapshot, redact)
         state.peers.draw = draw
-        self._losses = losses = Losses(state)
+        look_ups = (Claims if in_cluster else LookUps)(state)
+        self._losses = losses = Losses(state, look_ups)
         self._reports = reports = Reports(state, losses)
         self._look_at_outbox_at = 0.0
         recovery = Recovery(state, losses, snapshot)
@@ -70,7 +71,6 @@ class Relay(ClusterInputs):
         self._from_holders = holders = FromHolders(state, losses, reports)
         self._cluster = Cluster(state, losses, commands, holders)
         self._entry_doers = self._make_entry_doers()
-        look_ups = (Claims if in_cluster else LookUps)(state)
         super().__init__(state, look_ups, recovery, commands, Attendance(state, losses))
 
     # ------------------------------------------------------------------------------------------------ the relay

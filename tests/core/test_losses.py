@@ -10,6 +10,7 @@ from makima_relay.core.effects import (
     SendToDaemon,
     SendUpstream,
 )
+from makima_relay.core.from_daemons import read_report
 from makima_relay.core.policy import LossPolicy, Policy
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, D1, NOW, SERVER, hello, logged, of_kind, relayed, shown, wire
@@ -105,6 +106,20 @@ class UnheardTests(LossTestCase):
         self.relay.upstream_drained()
         self.report(again, wire("news"), NOW + GRACE + 1)
         self.assertEqual(shown(self.pass_time(2 * GRACE))[:2], failed_as_lost(2 * GRACE)[:2])
+
+    def test_a_daemon_that_has_returned_and_said_what_has_to_wait_keeps_its_tasks(self) -> None:
+        """What it says of them comes behind a report on a task that is looked up."""
+        self.start()
+        self.connect_server()
+        self.join()
+        self.spawn()
+        self.lose()
+        again = self.join()
+        said = [wire("taskOutput", taskId="t9"), wire("heartbeat", activeTasks=["t1"])]
+        self.relay.reports_received(again, [read_report(each) for each in said], NOW)
+        self.assertEqual(of_kind(self.pass_time(GRACE), SaveTask), [])
+        self.relay.tasks_recalled(("t9",), [], NOW + GRACE)
+        self.assertEqual(self.known().status, TaskStatus.RUNNING)
 
     def test_a_daemon_that_was_held_and_is_gone_keeps_nothing(self) -> None:
         """Its grace ends as anybody's."""
