@@ -14,6 +14,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamClientEndpoint, IStreamServerEndpoint
 from zope.interface import implementer
 
+from makima_relay.kept_sockets import SocketError, kept_endpoint
 from makima_relay.tls import ServerTrust, ServingCertificate, TLSFilesError, certificate_files
 from makima_relay.tls_port import BoundedTLSFactory
 
@@ -57,12 +58,12 @@ def server_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
     try:
         if text.startswith("ssl:"):
             return _tls_endpoint(reactor, text)
+        if is_kept_by_systemd(text):
+            return _kept_endpoint(reactor, text)
         endpoint: IStreamServerEndpoint = serverFromString(reactor, text + (f":backlog={_BACKLOG}" if bounded else ""))
-    except TLSFilesError as error:
+    except (TLSFilesError, SocketError) as error:
         raise StartError(f"--listen: {text!r}: {error}") from None
     except Exception as error:
-        if is_kept_by_systemd(text) and isinstance(error, LookupError):
-            raise StartError(f"--listen: {text!r}: systemd passed no such socket; is there a .socket unit?") from None
         raise StartError(f"--listen: {text!r} is not allowed ({error!r}); it takes {_TAKES}") from None
     return endpoint
 
@@ -70,6 +71,14 @@ def server_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
 def is_kept_by_systemd(text: str) -> bool:
     """Whether an endpoint's socket stays when the relay ends."""
     return text.startswith("systemd:")
+
+
+def _kept_endpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
+    try:
+        adopted = serverFromString(reactor, text)
+    except LookupError:
+        raise SocketError("systemd passed no such socket; is there a .socket unit?") from None
+    return kept_endpoint(adopted)
 
 
 def _tls_endpoint(reactor: Any, text: str) -> TLSEndpoint:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import sys
+import tempfile
+from pathlib import Path
 
 from tests.processes.harness import TWISTD, RelayProcess
 from tests.processes.test_relay import ProcessTestCase
@@ -31,6 +33,17 @@ class SocketTestCase(ProcessTestCase):
         self.addCleanup(made.close)
         return made
 
+    def unix_socket(self) -> socket.socket:
+        """Listen in the file system, where only the own user may connect."""
+        made = socket.socket(socket.AF_UNIX)
+        self.addCleanup(made.close)
+        # The names of trial's directories are too long for a socket.
+        path = self.enterContext(tempfile.TemporaryDirectory()) + "/relay.sock"
+        made.bind(path)
+        Path(path).chmod(0o600)
+        made.listen(16)
+        return made
+
     def start_with(
         self, name: str, sockets: dict[str, socket.socket], through: tuple[str, ...] = (), **environment: str
     ) -> RelayProcess:
@@ -39,8 +52,9 @@ class SocketTestCase(ProcessTestCase):
         :param through: a command that becomes the one behind it.
         """
         numbers = [each.fileno() for each in sockets.values()]
+        domain = sockets[name].family.name.removeprefix("AF_") if name in sockets else "INET"
         return self.start(
-            f"--listen=systemd:domain=INET:name={name}",
+            f"--listen=systemd:domain={domain}:name={name}",
             twistd=(*_ISOLATED, _PASS_SOCKETS, ",".join(map(str, numbers)), *through, *TWISTD),
             files=numbers,
             LISTEN_FDNAMES=":".join(sockets),

@@ -53,17 +53,17 @@ class SocketTests(SocketTestCase):
 
     def test_who_connects_between_two_runs_is_served_by_the_second(self) -> None:
         """The socket outlives the relay: nobody is refused."""
-        ours = self.socket("127.0.0.1")
-        port = ours.getsockname()[1]
-        first = self.start_with("makima-relay", {"makima-relay": ours})
-        first.port()
-        self.assertEqual(first.end(), 0)
-        between = socket.create_connection(("127.0.0.1", port))
-        self.addCleanup(between.close)
-        between.settimeout(PATIENCE)
-        between.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
-        self.start_with("makima-relay", {"makima-relay": ours})
-        self.assertIn(b"200 OK", between.recv(4096))
+        for ours in (self.socket("127.0.0.1"), self.unix_socket()):
+            first = self.start_with("makima-relay", {"makima-relay": ours})
+            first.wait_for("listening on ")
+            self.assertEqual(first.end(), 0)
+            with socket.socket(ours.family) as between:
+                between.settimeout(PATIENCE)
+                between.connect(ours.getsockname())
+                between.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+                second = self.start_with("makima-relay", {"makima-relay": ours})
+                self.assertIn(b"200 OK", between.recv(4096))
+            second.end()
 
     def test_a_name_that_was_not_passed_stops_the_start_with_one_line(self) -> None:
         """It says what to look at."""
