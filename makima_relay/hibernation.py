@@ -37,7 +37,8 @@ def check_hibernation(after: float | None, listen: Iterable[str]) -> None:
 class Hibernation:
     """Watches for how long a relay has had nothing to do.
 
-    That is: no connection of any kind, no unfinished task, an empty outbox, and a database that can be written.
+    That is: no connection of any kind, no unfinished task (of another relay's either), nothing that the server or
+    another relay may not have yet, and a database that can be written.
 
     :param after: seconds of that after which it hibernates; none for never.
     :param hibernate: called once then; it is to stop the relay.
@@ -77,18 +78,13 @@ class Hibernation:
         if left > 0:
             self._timer = self._clock.reactor.callLater(min(left, _LOOK_INTERVAL), self._look, after)
             return
+        # What the server sends from now on would lie there until somebody connects.
+        self._engine.stopping()
         self._engine.noted("hibernating", f"nothing to do for {after:g} s; the next connection starts the relay")
         self._hibernate()
 
     def _is_busy(self) -> bool:
         """Whether there is something to do, or was since the last look."""
         seen, self._seen = self._seen, self._listener.accepted
-        relay = self._engine.relay
-        return (
-            self._seen != seen
-            or bool(self._listener.connections)
-            or any(relay.unfinished_tasks().values())
-            or relay.reports_waiting > 0
-            or relay.messages_waiting > 0
-            or self._engine.is_suspended
-        )
+        is_visited = self._seen != seen or bool(self._listener.connections)
+        return is_visited or not self._engine.relay.is_idle or self._engine.is_suspended

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,7 +14,7 @@ from makima_relay.hibernation import Hibernation, check_hibernation
 from makima_relay.limits.guard import Guard, Limits
 from makima_relay.listener import Listener
 from tests.fakes import HandStore, elapse, unavailable
-from tests.frames import PING, PONG
+from tests.frames import PING, PONG, TEXT
 from tests.relay_case import RelayTestCase, only
 from tests.wire import ADDRESS, ServerPeer
 
@@ -115,6 +117,18 @@ class HibernationTests(RelayTestCase):
         self.assertEqual(self.calls, [])
         self.prove_on(server)
         self.assert_awake_until_now()
+
+    def test_a_task_that_comes_when_it_is_decided_is_refused(self) -> None:
+        """It would wait until somebody connects, and the server would believe that it is at work."""
+        elapse(self.reactor, AFTER - 1)
+        server = self.go_live()
+        elapse(self.reactor, 2)
+        self.assertEqual(len(self.calls), 1)
+        server.take()
+        server.send("spawnTask", taskId="late")
+        (answer,) = [json.loads(frame.payload) for frame in only(server.take(), TEXT)]
+        self.assertEqual((answer["type"], answer["code"], answer["taskId"]), ("error", "unavailable", "late"))
+        self.assertTrue(self.engine.relay.is_idle)
 
     def prove_on(self, server: ServerPeer) -> None:
         """Answer the relay's latest ping, after all its reports."""

@@ -169,6 +169,16 @@ class View:
         """How many tasks have each status that is not their last."""
         return {status: self._state.ledger.counts[status] for status in TaskStatus if status not in FINISHED}
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is left to do: no task, no message, and nothing that the server or a peer may not have yet.
+
+        Tasks of peers count as well. What waits for peers that have been away for too long does not.
+        """
+        state = self._state
+        is_busy = any(self.unfinished_tasks().values()) or self.foreign_tasks or self.messages_waiting
+        return not (is_busy or self.reports_waiting or state.peers.size)
+
     def oldest_pending(self, now: float) -> float:
         """For how long the oldest pending task has waited, in seconds; 0 without one."""
         task = self._state.ledger.oldest_pending()
