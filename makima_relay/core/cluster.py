@@ -60,6 +60,7 @@ class Cluster:
         peer.box.acknowledge()
         if peer.is_there:
             peer.box.open(self._state.peers.session)
+            peer.ask(now)
         elif peer.is_away:
             peer.asked_back = 0
             self._take_back(peer)
@@ -93,9 +94,8 @@ class Cluster:
         self._save(peer, now)
         state.log(now, "peer_connected", "a relay is present", relayId=peer.relay, agentName=peer.agent_name)
         peer.interrupted.clear()
-        peer.offered.clear()
         peer.box.open(state.peers.session)
-        peer.inquiry = peer.box.put(Inquiry())
+        peer.ask(now)
 
     def left(self, peer: Peer, reason: str, now: float) -> None:
         """A peer is away; nothing happens if it was already."""

@@ -118,6 +118,7 @@ class FromHolders:
         """Compare what a peer has with what it should have: what it does not list is lost."""
         if entry.inquiry != peer.inquiry:
             return
+        peer.awaited_until = None
         for task_id, attempt, daemon_id, hostname in entry.tasks:
             self.placed(peer, Placed(task_id, attempt, daemon_id, hostname, TaskStatus.RUNNING), now)
         listed = {each[0] for each in entry.tasks}

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Final
 import msgspec
 
 from makima_relay.core.effects import Effect
-from makima_relay.core.entries import Offer, Relayed
+from makima_relay.core.entries import Inquiry, Offer, Relayed
 from makima_relay.core.mailbox import Mailbox
 from makima_relay.core.members import LONGEST_NAME
 from makima_relay.core.snapshot import StoredPeer
@@ -21,6 +21,9 @@ from makima_relay.core.tasks import Task
 
 #: Bytes of entries for peers that are kept in memory; above it no more are made than must be.
 MOST_BYTES: Final = 32 << 20
+
+#: Seconds that a peer has to say which tasks it has, before others may get what it might have.
+_ANSWERS_WITHIN: Final = 15.0
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
@@ -56,7 +59,8 @@ class Peer:
     :ivar tasks: this relay's tasks that it has, or may have.
     :ivar asked_back: how many answers about entries that are taken back are still to come.
     :ivar inquiry: the number of the last entry that asked it which tasks it has; 0 before the first.
-    :ivar offered: those of its tasks that it was offered since.
+    :ivar awaited_until: until when its answer is waited for, in monotonic seconds; none when it has come.
+    :ivar offered: those of its tasks that it was offered since it was asked.
     :ivar complain_at: from when on the journal may say again that what it sends cannot be read, in monotonic seconds.
     :ivar interrupted: the tasks, with their attempts, that it was told to stop since it came.
     """
@@ -82,6 +86,7 @@ class Peer:
         self.tasks: set[str] = set()
         self.asked_back = 0
         self.inquiry = 0
+        self.awaited_until: float | None = None
         self.offered: set[str] = set()
         self.interrupted: set[tuple[str, int]] = set()
         self.complain_at = 0.0
@@ -108,6 +113,12 @@ class Peer:
         if self.presence is None:
             return 0
         return min(self.free, self.presence.free_slots + self.presence.foreign_tasks - len(self.tasks))
+
+    def ask(self, now: float) -> None:
+        """Ask it which tasks it has."""
+        self.offered.clear()
+        self.inquiry = self.box.put(Inquiry())
+        self.awaited_until = now + _ANSWERS_WITHIN
 
     def frees(self) -> None:
         """Note that one of the tasks that it has ends."""
@@ -209,17 +220,22 @@ class Peers:
         peer.offered.add(task_id)
         self.hold(peer, task_id)
 
-    def next_free(self) -> Peer | None:
+    def next_free(self, task: Task, now: float) -> Peer | None:
         """The peer for the next task: the present one with the most free slots; of several like it one is drawn.
 
         Were it the first of them, all relays that have no slot at home would choose the same.
 
-        :return: none if no peer can take one.
+        :param task: one that was lost may have gone to a peer with its daemon: that has a while to say so.
+        :return: none if no peer can take it.
         """
-        if not self.is_connected or self.are_full:
+        if not self.is_connected or self.are_full or (task.tries and self._are_awaited(now)):
             return None
         most = max((peer.room for peer in self._peers.values() if peer.is_there), default=0)
         if most <= 0:
             return None
         best = [peer for peer in self._peers.values() if peer.is_there and peer.room == most]
         return best[int(self.draw() * len(best))]
+
+    def _are_awaited(self, now: float) -> bool:
+        """Whether one of those that are present has yet to say which tasks it has."""
+        return any(peer.is_there and peer.awaited_until is not None and now < peer.awaited_until for peer in self)

@@ -267,7 +267,7 @@ class State:
         Those of daemons go first; what finds none there goes to a peer (``cluster.md``, *Rules*).
         """
         while (task := self.ledger.oldest_pending()) is not None:
-            holder = self.fleet.least_loaded(now) or self.peers.next_free()
+            holder = self.fleet.least_loaded(now) or self.peers.next_free(task, now)
             if holder is None:
                 return
             self._dispatch(task, holder, now)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 
+from makima_relay.core.cluster import AWAY_AFTER
 from makima_relay.core.cluster_effects import ForgetTasks, KeepEntry, RecordHolder, SaveReceived
 from makima_relay.core.directory import ENDED_FOR
 from makima_relay.core.effects import KeepReports, SaveTask
 from makima_relay.core.entries import Ended, Holding, Inquiry, Interrupt, Offer, Relayed, Reported, Returned
 from makima_relay.core.policy import LossPolicy, Policy
 from makima_relay.core.tasks import TaskStatus
-from tests.core.builders import D2, NOW, hello, of_kind, wire
+from tests.core.builders import AT, D2, NOW, hello, of_kind, wire
+from tests.core.cases import GRACE
 from tests.core.peer_case import (
     DONE,
     ME,
@@ -296,9 +298,53 @@ class RequeueTests(PeerTestCase):
 
     def test_it_is_queued_again(self) -> None:
         """And goes to whoever has a slot."""
+        self.comes()
+        self.says(Holding(1, ()))
         self.lend()
         decided = self.says(Returned("t1", 1, lost=True, hostname="host-m2"))
         self.assertEqual(entries(decided), [Offer("t1", 2, None, None, SPAWN)])
+
+    later = NOW + GRACE
+
+    def lose_while_redis_is_away(self) -> int:
+        """A daemon goes, and its grace is over when Redis, with two peers, is there again.
+
+        :return: the number of the entry that asks them which tasks they have.
+        """
+        self.comes(P)
+        self.comes(Q)
+        connection = self.join("m2", capacity=1)
+        self.spawn()
+        self.relay.cluster_lost(NOW, "gone")
+        self.relay.daemon_lost(connection, "gone", NOW)
+        self.relay.time_passed(self.later, AT + GRACE)
+        self.assertEqual(self.known().status, TaskStatus.PENDING)
+        decided = self.relay.cluster_ready(self.later, {})
+        self.assertEqual([*entries(decided, P), *entries(decided, Q)], [Inquiry(), Inquiry(), Inquiry(), Inquiry()])
+        decided = [*self.comes(P, now=self.later), *self.comes(Q, 0, now=self.later)]
+        self.assertEqual([*entries(decided, P), *entries(decided, Q)], [])
+        return 2
+
+    def test_a_task_that_has_gone_to_a_peer_with_its_daemon_stays_there(self) -> None:
+        """Nothing of what its daemon said is refused."""
+        self.lose_while_redis_is_away()
+        decided = self.says(placed(1, TaskStatus.RUNNING), Reported("t1", 1, D2, (OUTPUT,)), now=self.later)
+        self.assertEqual((for_server(decided), entries(decided)), ([OUTPUT], []))
+        self.assertEqual((self.known().status, self.known().attempts), (TaskStatus.RUNNING, 1))
+
+    def test_a_lost_task_is_offered_when_all_have_said_that_they_do_not_have_it(self) -> None:
+        """Of those that are there."""
+        inquiry = self.lose_while_redis_is_away()
+        self.assertEqual(entries(self.says(Holding(inquiry, ()), now=self.later)), [])
+        decided = self.says(Holding(inquiry, ()), peer=Q, now=self.later)
+        self.assertEqual(entries(decided), [Offer("t1", 2, None, None, SPAWN)])
+
+    def test_a_peer_that_does_not_answer_is_not_waited_for_long(self) -> None:
+        """Its database may be full."""
+        self.lose_while_redis_is_away()
+        later = self.later + AWAY_AFTER
+        self.assertEqual(entries(self.comes(now=later - 0.1)), [])
+        self.assertEqual(entries(self.comes(now=later)), [Offer("t1", 2, None, None, SPAWN)])
 
     def test_a_holder_that_shows_to_have_it_still_keeps_it(self) -> None:
         """While nobody else was given it."""
