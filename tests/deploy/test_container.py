@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from makima_relay.service import _STOP_TIMEOUT
 from makima_relay.settings import SETTINGS
+from tests.processes.harness import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "Dockerfile"
@@ -56,6 +58,20 @@ class DockerfileTests(SynchronousTestCase):
         self.assertEqual(instructions("STOPSIGNAL"), ["SIGTERM"])
         (health,) = instructions("HEALTHCHECK")
         self.assertIn("/livez", json.loads(health.partition("CMD ")[2])[-1])
+
+    def test_its_health_is_what_the_relay_says(self) -> None:
+        """Not what a proxy does, which engines name in variables."""
+        (health,) = instructions("HEALTHCHECK")
+        command = [sys.executable, *json.loads(health.partition("CMD ")[2])[1:]]
+        with socket.create_server(("127.0.0.1", 0)) as relay, socket.create_server(("127.0.0.1", 0)) as proxy:
+            relay.settimeout(PATIENCE)
+            command[-1] = command[-1].replace("8787", str(relay.getsockname()[1]))
+            environment = {"http_proxy": f"http://127.0.0.1:{proxy.getsockname()[1]}"}
+            for answer, status in ((b"200 OK", 0), (b"503 Service Unavailable", 1)):
+                with subprocess.Popen(command, env=environment) as asking, relay.accept()[0] as connection:
+                    self.assertTrue(connection.recv(4096).startswith(b"GET /livez HTTP/1.1"))
+                    connection.sendall(b"HTTP/1.1 " + answer + b"\r\nContent-Length: 0\r\n\r\n")
+                    self.assertEqual(asking.wait(PATIENCE), status)
 
     def test_nothing_is_sent_but_what_is_copied(self) -> None:
         """No ``.env``, no database, no history."""

@@ -72,12 +72,12 @@ class SchemaTests(SynchronousTestCase):
         path.write_text(re.sub("^#  - ", "  - ", path.read_text(), flags=re.MULTILINE))
         built = subprocess.run([kubectl, "kustomize", str(example)], capture_output=True, text=True, check=False)
         self.assertEqual(built.returncode, 0, built.stderr)
-        manifests = {each["kind"]: each for each in yaml.safe_load_all(built.stdout)}
-        self.assertEqual({each["metadata"]["namespace"] for each in manifests.values()}, {"makima"})
-        for kind, each in manifests.items():
-            if kind != "ServiceMonitor":
+        manifests = list(yaml.safe_load_all(built.stdout))
+        self.assertEqual({each["metadata"]["namespace"] for each in manifests}, {"makima"})
+        for each in manifests:
+            if each["kind"] != "ServiceMonitor":
                 self.assert_valid(each)
-        relay = manifests["StatefulSet"]["spec"]
+        (relay,) = [each["spec"] for each in manifests if each["kind"] == "StatefulSet"]
         (container,) = relay["template"]["spec"]["containers"]
         self.assertEqual(container["image"], "registry.example/makima-relay:1")
         self.assertEqual(relay["replicas"], 2)
