@@ -16,31 +16,41 @@ _PARTS = ("makima_relay", "twisted")
 
 
 def previous_version(directory: Path) -> str:
-    """Put the package as it was released last into a directory; where no release is known, as it is now.
+    """Put the package as it was released last into a directory.
+
+    Before the first release it is that of before the last change of the schema; where git knows neither, as it is now.
 
     :param directory: is to be on the ``PYTHONPATH``; whatever runs from there calls itself by the result.
     :return: the version.
     """
     directory.mkdir()
-    tag = _last_release()
-    if tag is None:
+    before = _last_release() or _before_the_last_schema()
+    if before is None:
         for part in _PARTS:
             shutil.copytree(ROOT / part, directory / part, ignore=shutil.ignore_patterns("__pycache__", "dropin.cache"))
     else:
-        packed = subprocess.run(["git", "archive", tag, *_PARTS], cwd=ROOT, capture_output=True, check=True).stdout
+        packed = subprocess.run(["git", "archive", before, *_PARTS], cwd=ROOT, capture_output=True, check=True).stdout
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(directory, filter="data")
-    return _rename(directory / "makima_relay/__init__.py", tag or "copy")
+    return _rename(directory / "makima_relay/__init__.py", before or "copy")
 
 
 def _last_release() -> str | None:
+    return _git("describe", "--tags", "--abbrev=0", "--match=v[0-9]*")
+
+
+def _before_the_last_schema() -> str | None:
+    changed = _git("log", "--max-count=1", "--diff-filter=A", "--format=%h", "--", "makima_relay/store/schema/*.sql")
+    return changed and _git("rev-parse", "--short", "--verify", "--quiet", f"{changed}~1")
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says; nothing where there is no git, no repository, or not enough of it."""
     try:
-        asked = ["git", "describe", "--tags", "--abbrev=0", "--match=v[0-9]*"]
-        found = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+        found = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        # No git, no repository, or no release in what was cloned of it.
         return None
-    return found.stdout.strip()
+    return found.stdout.strip() or None
 
 
 def _rename(source: Path, of: str) -> str:
