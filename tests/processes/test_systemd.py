@@ -185,21 +185,48 @@ class UnitTests(SynchronousTestCase):
 class SecretsTests(SynchronousTestCase):
     """``deploy/lend-secrets``, which root runs."""
 
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp())
+        self.secrets, self.lent = self.directory / "secrets", self.directory / "lent"
+        self.secrets.mkdir(parents=True)
+        self.lent.mkdir(mode=0o700)
+
+    def lend(self) -> None:
+        """Do as root does before a start, and before a reload."""
+        environment = {"RUNTIME_DIRECTORY": str(self.lent), "PATH": os.defpath}
+        subprocess.run([str(DEPLOY / "lend-secrets"), str(self.secrets)], env=environment, check=True)
+        self.assertEqual({path.name for path in self.directory.iterdir()}, {"secrets", "lent"})
+
     def test_the_relay_has_copies_that_it_alone_can_read_and_that_follow_a_change(self) -> None:
         """Directories and hidden files are none of them."""
-        directory = Path(self.mktemp())
-        secrets, lent = directory / "secrets", directory / "lent"
-        (secrets / "old").mkdir(parents=True)
-        lent.mkdir(mode=0o700)
-        (secrets / "admin token").write_text("t")
+        (self.secrets / "old").mkdir()
+        (self.secrets / ".hidden").touch()
+        (self.secrets / "admin token").write_text("t")
         for key in ("one", "another"):
-            (secrets / "api-key").write_text(key)
-            command = [str(DEPLOY / "lend-secrets"), str(secrets)]
-            subprocess.run(command, env={"RUNTIME_DIRECTORY": str(lent), "PATH": os.defpath}, check=True)
-            found = {path.name: (path.read_text(), path.stat().st_mode & 0o777) for path in lent.iterdir()}
+            (self.secrets / "api-key").write_text(key)
+            self.lend()
+            found = {path.name: (path.read_text(), path.stat().st_mode & 0o777) for path in self.lent.iterdir()}
             self.assertEqual(found, {"admin token": ("t", 0o400), "api-key": (key, 0o400)})
+
+    def test_root_follows_no_link_that_the_relay_has_made(self) -> None:
+        """A relay that somebody else has taken over could have root overwrite, or give away, whatever it likes."""
+        elsewhere = Path(self.mktemp())
+        elsewhere.mkdir()
+        (elsewhere / "file").write_text("not the relay's")
+        (self.secrets / "api-key").write_text("key")
+        (self.secrets / "token").write_text("t")
+        for name, target in (("api-key", "file"), ("api-key.new", "file"), ("token", "."), ("token.new", ".")):
+            (self.lent / name).symlink_to((elsewhere / target).absolute())
+        self.lend()
+        self.assertEqual([path.name for path in elsewhere.iterdir()], ["file"])
+        self.assertEqual((elsewhere / "file").read_text(), "not the relay's")
+        for name, secret in (("api-key", "key"), ("token", "t")):
+            self.assertFalse((self.lent / name).is_symlink())
+            self.assertEqual((self.lent / name).read_text(), secret)
 
     def test_without_secrets_there_is_nothing_to_do(self) -> None:
         """The relay says what it misses."""
-        command = [str(DEPLOY / "lend-secrets"), "/nowhere/at/all"]
-        subprocess.run(command, env={"RUNTIME_DIRECTORY": "/nowhere", "PATH": os.defpath}, check=True)
+        self.secrets.rmdir()
+        environment = {"RUNTIME_DIRECTORY": str(self.lent), "PATH": os.defpath}
+        subprocess.run([str(DEPLOY / "lend-secrets"), str(self.secrets)], env=environment, check=True)
+        self.assertEqual(list(self.lent.iterdir()), [])
