@@ -20,6 +20,9 @@ from makima_relay.core.tasks import Task
 #: ``protocol.md``, *Downstream* 2: a daemon's id is made from its machine's alone, the same at every relay.
 _DAEMON_IDS: Final = uuid.UUID("6f1c3a52-6d0b-5b7e-9a45-1f0c7d9a2e11").bytes
 
+#: Seconds that a daemon has, when it comes, to say which tasks it has before it is given again what it was lost with.
+_SAYS_WITHIN: Final = 2.0
+
 
 def daemon_id_of(machine_id: str) -> str:
     """The id that a machine has at every relay: a UUID of version 5.
@@ -42,7 +45,8 @@ class Daemon:
     :ivar capacity: how many tasks it takes at once.
     :ivar tasks: the ids of its dispatched, running and orphaned tasks.
     :ivar last_dispatch: the fleet's count when it last got a task; 0 for never.
-    :ivar last_seen: when a message or a pong last came, in monotonic seconds.
+    :ivar joined_at: when its live connection, or the last, was accepted, in monotonic seconds.
+    :ivar last_seen: when a message or a pong last came, likewise.
     :ivar reconciled: whether this connection's first heartbeat with ``activeTasks`` has come.
     :ivar parting: older connections that take nothing more and are not gone yet.
     :ivar listed: that heartbeat's list, while it waits for those to be gone.
@@ -69,6 +73,7 @@ class Daemon:
         "held",
         "hostname",
         "interrupted",
+        "joined_at",
         "key",
         "last_dispatch",
         "last_seen",
@@ -92,6 +97,7 @@ class Daemon:
         self.capacity = 0
         self.tasks: set[str] = set()
         self.last_dispatch = 0
+        self.joined_at = 0.0
         self.last_seen = 0.0
         self.connected_at = 0.0
         self.address = ""
@@ -110,6 +116,11 @@ class Daemon:
     def is_there(self) -> bool:
         """Whether it gets what it is sent."""
         return self.connection is not None
+
+    def may_have(self, task: Task, now: float) -> bool:
+        """Whether it was lost with a pending task, and is back, and may be about to say that it has that still."""
+        was_lost = task.tries > 0 and task.daemon_id == self.daemon_id
+        return was_lost and not self.reconciled and now < self.joined_at + _SAYS_WITHIN
 
     def take_task(self, _task: Task, message: bytes, note: Callable[[Effect], None]) -> None:
         """Send it a task.
@@ -176,7 +187,7 @@ class Fleet:
         daemon.composer = composer
         daemon.hostname = hello.hostname
         daemon.capacity = hello.capacity
-        daemon.last_seen = now
+        daemon.joined_at = daemon.last_seen = now
         daemon.unhealthy = False
         daemon.held = False
         daemon.reconciled = False

@@ -130,6 +130,10 @@ class Peer:
         self.free = 0
         self.is_choosy = True
 
+    def may_have(self, _task: Task, _now: float) -> bool:
+        """See :meth:`makima_relay.core.fleet.Daemon.may_have`; of peers :meth:`Peers.next_free` sees to that."""
+        return False
+
     def take_task(self, task: Task, message: bytes, _note: Callable[[Effect], None]) -> None:
         """Offer it a task; see :meth:`makima_relay.core.fleet.Daemon.take_task`."""
         self.box.put(Offer(task.task_id, task.attempts, task.name, task.traceparent, message))

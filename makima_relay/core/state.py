@@ -268,7 +268,7 @@ class State:
         """
         while (task := self.ledger.oldest_pending()) is not None:
             holder = self.fleet.least_loaded(now) or self.peers.next_free(task, now)
-            if holder is None:
+            if holder is None or holder.may_have(task, now):
                 return
             self._dispatch(task, holder, now)
 

@@ -131,6 +131,7 @@ class RelayMachine(RuleBasedStateMachine):
         world.links.add(connection)
         daemon = world.daemon_on(connection)
         daemon.connection, daemon.capacity, daemon.last_seen = connection, capacity, world.now
+        daemon.joined_at = world.now
         world.told(world.relay.daemon_joined(connection, hello(machine, capacity), "a", world.now))
 
     @precondition(lambda self: self.live())

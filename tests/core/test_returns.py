@@ -11,8 +11,9 @@ from makima_relay.core.effects import (
     SendUpstream,
 )
 from makima_relay.core.from_daemons import read_report
+from makima_relay.core.policy import LossPolicy, Policy
 from makima_relay.core.tasks import TaskStatus
-from tests.core.builders import AT, D1, NOW, RUNNING, events, hello, logged, of_kind, relayed, shown, task, wire
+from tests.core.builders import AT, D1, D2, NOW, RUNNING, events, hello, logged, of_kind, relayed, shown, task, wire
 from tests.core.cases import GRACE, ORPHANED, LossTestCase, failed_as_lost
 
 
@@ -240,3 +241,39 @@ class ReplacementTests(LossTestCase):
         payload = wire("taskOutput", taskId="t1")
         self.assertEqual(of_kind(self.report(1, payload), SendUpstream), relayed(payload))
         self.assertEqual([each.connection for each in self.relay.daemons()], [again])
+
+
+class LateReturnTests(LossTestCase):
+    """It comes back when its task is pending again (``--on-daemon-loss requeue``)."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.start_with_task(Policy(on_loss=LossPolicy.REQUEUE))
+        self.lose()
+        self.pass_time(GRACE)
+        self.again = self.join(now=NOW + GRACE)
+
+    def test_it_is_not_given_what_it_may_have_still(self) -> None:
+        """It may have ended the task, too: then nobody runs it again."""
+        self.assertEqual((self.known().status, self.known().attempts), (TaskStatus.PENDING, 1))
+        self.heartbeat(self.again, "t1", now=NOW + GRACE)
+        self.report(self.again, wire("taskComplete", taskId="t1", success=True), NOW + GRACE)
+        self.assertEqual((self.known().status, self.known().attempts), (TaskStatus.COMPLETED, 1))
+
+    def test_it_is_given_what_it_does_not_list(self) -> None:
+        """As a new attempt."""
+        decided = self.heartbeat(self.again, now=NOW + GRACE)
+        self.assertEqual(of_kind(decided, SendToDaemon), [SendToDaemon(self.again, wire("spawnTask", taskId="t1"))])
+
+    def test_one_that_lists_nothing_is_not_waited_for_long(self) -> None:
+        """Two seconds."""
+        self.assertEqual(of_kind(self.pass_time(GRACE + 1.9), SendToDaemon), [])
+        self.assertEqual(len(of_kind(self.pass_time(GRACE + 2), SendToDaemon)), 1)
+
+    def test_when_it_is_gone_again_another_gets_it(self) -> None:
+        """At once."""
+        self.join("m2", now=NOW + GRACE)
+        self.assertEqual(self.known().status, TaskStatus.PENDING)
+        self.lose(self.again, NOW + GRACE)
+        self.pass_time(GRACE)
+        self.assertEqual(self.known().daemon_id, D2)

@@ -51,6 +51,7 @@ class ModelDaemon:
     connection: int | None = None
     capacity: int = 0
     draining: bool = False
+    joined_at: float = 0.0
     last_seen: float = 0.0
     tasks: set[str] = attrs.Factory(set)
 
@@ -278,14 +279,23 @@ class World:
         healthy = daemon.connection is not None and self.now - daemon.last_seen <= self.policy.health_timeout
         return healthy and not daemon.draining and len(self.active(daemon)) < daemon.capacity
 
+    def _may_be_back(self, task: Task) -> bool:
+        """Whether the daemon that was lost with a task may be about to say that it has it still."""
+        daemon = self.daemons.get(str(task.daemon_id))
+        known = self.relay.daemon(str(task.daemon_id))
+        is_late = daemon is None or self.now >= daemon.joined_at + 2.0
+        return task.tries > 0 and not is_late and known is not None and known.is_there and not known.reconciled
+
     # -------------------------------------------------------------------------------------- looking at the whole
 
     def look_around(self) -> None:
         """Check what must hold after everything that happens."""
         unfinished = {each.task_id: each for each in self.mind.values() if not each.finished}
         pending = [each for each in unfinished.values() if each.status is TaskStatus.PENDING]
+        oldest = min(pending, key=lambda each: each.position, default=None)
         for daemon in self.daemons.values():
-            assert not (pending and self.has_room(daemon)), f"{pending[0]} waits and {daemon} has room"
+            waits = oldest is not None and not self._may_be_back(oldest)
+            assert not (waits and self.has_room(daemon)), f"{oldest} waits and {daemon} has room"
         for task in unfinished.values():
             self._look_at_unfinished(task)
         assert {task_id: self.relay.task(task_id) for task_id in unfinished} == unfinished
