@@ -65,7 +65,8 @@ class KeptUNIXEndpoint:
 
     def _adopt(self, factory: IProtocolFactory) -> KeptPort:
         fdesc.setNonBlocking(self._descriptor)
-        port = KeptPort(socket.socket(fileno=self._descriptor), factory, self._reactor)
+        port = KeptPort(socket.fromfd(self._descriptor, socket.AF_UNIX, socket.SOCK_STREAM), factory, self._reactor)
+        os.close(self._descriptor)
         port.startListening()
         return port
 

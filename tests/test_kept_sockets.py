@@ -59,11 +59,13 @@ class KeptSocketTests(TestCase):
         """Who may connect is as the unit says; who connects when the relay has gone waits for the next."""
         came: Deferred[str] = Deferred()
         factory = Factory.forProtocol(lambda: Accepting(came))  # type: ignore[arg-type]
-        port = await self.endpoint(self.kept, socket.AF_UNIX).listen(factory)
+        endpoint = self.endpoint(self.kept, socket.AF_UNIX)
+        port = await endpoint.listen(factory)
         with socket.socket(socket.AF_UNIX) as first:
             first.connect(str(self.path))
             await came
         self.assertEqual(port.getHost().name, os.fsencode(self.path))
+        await self.assertFailure(endpoint.listen(factory), OSError)
         await port.stopListening()
         self.assertEqual(self.path.stat().st_mode & 0o777, 0o620)
         with socket.socket(socket.AF_UNIX) as second:
