@@ -171,7 +171,9 @@ class LedgerTests(SynchronousTestCase):
         self.stay_away("a", 1.0, GRACE / 2)
         self.ledger.reports_read(self.run_a, 1, 5.0, 2)
         self.ledger.task_given_away("t", "a", 5.0)
-        self.assertEqual(len(self.close()), 1)
+        taken, lost = self.close()
+        self.assertIn("wrongly taken away at 5.000: run 1 (t at a", taken)
+        self.assertIn("lost: reports 1 to 1 (1) of run 1 (t at a", lost)
         self.assertEqual((self.ledger.reports.lost, self.ledger.tasks.taken_away), (1, 1))
 
     def test_what_was_read_before_the_absence_must_not_be_refused(self) -> None:

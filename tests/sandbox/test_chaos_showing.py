@@ -65,7 +65,7 @@ class FiguresTests(SynchronousTestCase):
             ({"tasks_completions_lost": 1}, "completions lost: 1"),
             ({"tasks_wrongly_failed": 1}, "tasks wrongly failed: 1"),
             ({"tasks_taken_away": 1}, "tasks wrongly taken away: 1"),
-            ({"tasks_ended_twice": 1}, "tasks that two daemons ended: 1"),
+            ({"tasks_ended_twice": 1}, "tasks that two runs ended: 1"),
             ({"tasks_unfinished": 1}, "tasks without an end: 1"),
             ({"tasks_longest_overlap": 1.6}, "a task was at work twice for 1.6 s"),
             ({"relay_deaths": 1}, "relay ended by itself: 1"),

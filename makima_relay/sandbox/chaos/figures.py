@@ -53,7 +53,7 @@ class TaskFigures:
     :ivar failed: those that the relay gave up, as it may after the grace.
     :ivar wrongly_failed: those that it gave up although a daemon had them, or had ended them.
     :ivar requeued: those that ran more than once.
-    :ivar ended_twice: those whose end one server received from two daemons.
+    :ivar ended_twice: those whose end one server received from two runs.
     :ivar moved: runs that began at a daemon of another relay.
     :ivar taken_away: runs that had to stop although their daemon was not away for the grace.
     :ivar lost_in_window: commands that were read so shortly before a SIGKILL that they were not stored.
@@ -144,7 +144,7 @@ class Figures:
             "reports that the relay did not take": reports.unproven,
             "completions lost": tasks.completions_lost,
             "tasks wrongly failed": tasks.wrongly_failed,
-            "tasks that two daemons ended": tasks.ended_twice,
+            "tasks that two runs ended": tasks.ended_twice,
             "tasks wrongly taken away": tasks.taken_away,
             "tasks without an end": tasks.unfinished,
             "relay ended by itself": relay.deaths,

@@ -173,7 +173,9 @@ class Ledger(Books):
         for run in list(self._machines[daemon].runs.values()):
             if run.task_id == task_id and not run.superseded:
                 self._note_absence(run, now)
-                self.tasks.taken_away += run.at_work and run.given_away_on is None
+                if run.at_work and run.given_away_on is None:
+                    self.tasks.taken_away += 1
+                    self._tell(run, f"wrongly taken away at {now:.3f}: {run}")
                 run.superseded = True
                 self._settle(run)
         self._look_for_overlap(task_id, now)

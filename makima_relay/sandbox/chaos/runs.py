@@ -161,18 +161,16 @@ class Run:
     def was_refused(self, number: int, proof: Proof, *, again: bool = False) -> bool:
         """Whether the relay may have turned a report away: it had given the task to another daemon by then.
 
-        From the first that it turns away on it turns away all; but a task that was given up because its relay was away
-        may come back to the same daemon, which goes on as if nothing had been.
+        From the first that it turns away on it turns away all; but what was read by a relay that its daemon left, and
+        that could not reach the others, comes too late.
 
         :param again: whether the task was begun once more.
         """
-        if self.given_away_on == 0:
-            return True
         return (
             (self.superseded or again)
             and self.given_away_on is not None
             and proof.connection >= self.given_away_on
-            and number > self.highest
+            and (number > self.highest or self.moved_in_trouble)
         )
 
 
@@ -193,14 +191,11 @@ class Task:
     completed: bool = False
     end_proven: bool = False
     runs: list[Run] = attrs.field(factory=list)
-    _completions: dict[int, str] = attrs.field(factory=dict)
+    _completions: dict[int, int] = attrs.field(factory=dict)
 
     def completed_again(self, relay: int, run_id: int) -> bool:
         """Note a completion that a server received.
 
-        A daemon that was away too long, and is given the task again that it had ended meanwhile, tells both ends.
-
-        :return: whether it had received one of another daemon.
+        :return: whether it had received one of another run.
         """
-        daemon = next((run.daemon for run in self.runs if run.run_id == run_id), "")
-        return self._completions.setdefault(relay, daemon) != daemon
+        return self._completions.setdefault(relay, run_id) != run_id

@@ -70,7 +70,7 @@ def _tasks(figures: Figures) -> Iterator[_Row]:
     yield "tasks run again after a loss", f"{tasks.requeued:,}", None
     if figures.relays > 1:
         yield "runs at a daemon of another relay", f"{tasks.moved:,}", None
-    yield _none("tasks that two daemons ended toward one server", tasks.ended_twice)
+    yield _none("tasks that two runs ended toward one server", tasks.ended_twice)
     yield _none("tasks wrongly taken away", tasks.taken_away)
     yield "longest at work twice", f"{tasks.longest_overlap:.2f} s", tasks.longest_overlap <= figures.overlap_limit
     yield "tasks lost within the same of a SIGKILL", f"{tasks.lost_in_window:,}", None
