@@ -57,6 +57,31 @@ class ClusterLedgerTests(SynchronousTestCase):
         list(self.ledger.close(100.0))
         self.assertEqual((self.ledger.reports.refused, self.ledger.reports.lost), (0, 1))
 
+    def test_what_was_read_before_the_trouble_must_have_been_passed_on(self) -> None:
+        """But for what was on its way."""
+        for at, lost in ((2.0, 0), (0.9, 1)):
+            self.setUp()
+            self.report(self.run_b, at=at)
+            self.ledger.delivered(self.run_b.run_id, "t", 1, 0)
+            over = self.cut_off(PATIENCE)
+            self.ledger.task_given_away("t", "b", over + 1.0)
+            list(self.ledger.close(100.0))
+            self.assertEqual((self.ledger.reports.refused, self.ledger.reports.lost), (1 - lost, lost))
+
+    def test_what_a_daemon_left_at_a_relay_that_was_cut_off_may_come_too_late(self) -> None:
+        """When the task is another's, and only then."""
+        for given_away, lost in ((True, 0), (False, 1)):
+            self.setUp()
+            self.ledger.relays_cut_off((1,), 1.0, alone=True)
+            self.ledger.daemon_disconnected("b", 1.0)
+            self.ledger.daemon_connected("b", 1.5, 0)
+            self.report(self.run_b, at=2.0)
+            self.ledger.delivered(self.run_b.run_id, "t", 2, 0)
+            if given_away:
+                self.ledger.task_given_away("t", "b", 3.0)
+            list(self.ledger.close(100.0))
+            self.assertEqual((self.ledger.reports.refused, self.ledger.reports.lost), (1 - lost, lost))
+
     def test_a_relay_that_was_away_shortly_may_not(self) -> None:
         """Nor one that lacked Redis as all did: then nobody's absence counts."""
         for seconds, alone in ((PATIENCE - 1.0, True), (PATIENCE + 9.0, False)):

@@ -54,7 +54,7 @@ class Books:
 
     def _stands(self, run: Run, now: float) -> bool:
         """Whether the relay had no reason to give a run up."""
-        if run.superseded or run.given_away_on is not None or self._machines.is_overdue(run.daemon, now):
+        if run.superseded or run.may_be_given_away or self._machines.is_overdue(run.daemon, now):
             return False
         lost = next((proof for number, proof in run.not_delivered() if number == run.sent), None)
         return not (run.ended and lost is not None and self._before_kill(lost) is not None)

@@ -121,9 +121,10 @@ class Ledger(Books):
             return
         for run in machine.runs.values():
             # Three relays have to do with it: the one that had it, the one that gets it, and its task's own.
-            if any(map(self._troubles.is_troubled, {machine.relay, relay, self._origin(run)})):
+            since = self._troubles.since((machine.relay, relay, self._origin(run)))
+            if since is not None:
                 run.moved_in_trouble = True
-                run.given_away_on = 0
+                run.given_away_in_trouble(since)
 
     def daemon_disconnected(self, name: str, now: float) -> None:
         """A daemon's connection is gone."""
@@ -173,7 +174,7 @@ class Ledger(Books):
         for run in list(self._machines[daemon].runs.values()):
             if run.task_id == task_id and not run.superseded:
                 self._note_absence(run, now)
-                if run.at_work and run.given_away_on is None:
+                if run.at_work and not run.may_be_given_away:
                     self.tasks.taken_away += 1
                     self._tell(run, f"wrongly taken away at {now:.3f}: {run}")
                 run.superseded = True
@@ -238,8 +239,9 @@ class Ledger(Books):
     def _note_absence(self, run: Run, now: float) -> None:
         """See whether the relay that has a task of another's was away for so long that this may have given it up."""
         relay = self._machines[run.daemon].relay
-        if run.given_away_on is None and self._origin(run) != relay and self._troubles.is_given_up(relay, now):
-            run.given_away_on = 0
+        since = self._troubles.since((relay,))
+        if since is not None and self._origin(run) != relay and self._troubles.is_given_up(relay, now):
+            run.given_away_in_trouble(since)
 
     # -------------------------------------------------------------------------------------------------- dropping
 

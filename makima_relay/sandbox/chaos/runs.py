@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from typing import Final
 
 import attrs
+
+#: What one relay has read reaches another within this, in seconds, unless something fails.
+_ON_THE_WAY: Final = 1.0
 
 
 @attrs.frozen
@@ -57,8 +61,9 @@ class Run:
     :ivar sent: how many reports the daemon has made.
     :ivar ended: whether the last of these is the end of the task.
     :ivar superseded: whether the daemon was told that the task is not its own any more.
-    :ivar given_away_on: the ordinal of the first connection that followed an absence longer than the grace; 0 if its
-        relay was away for too long.
+    :ivar given_away_on: the ordinal of the first connection that followed an absence longer than the grace.
+    :ivar trouble_since: since when its relay was away for too long, or, when its daemon went to another, one of those
+        that had to hear of it did not; in monotonic seconds.
     :ivar moved_in_trouble: whether its daemon left a relay, with what that had read, that could not reach the others.
     :ivar proven: the number up to which the relay has read.
     :ivar delivered: how many different reports have arrived.
@@ -73,6 +78,7 @@ class Run:
     ended: bool = False
     superseded: bool = False
     given_away_on: int | None = None
+    trouble_since: float | None = None
     moved_in_trouble: bool = False
     proven: int = 0
     delivered: int = 0
@@ -86,7 +92,8 @@ class Run:
         return (
             f"run {self.run_id} ({self.task_id} at {self.daemon}, began at {self.began:.3f}, sent {self.sent}, "
             f"read {self.proven}, highest delivered {self.highest}, "
-            f"superseded: {self.superseded}, given away on: {self.given_away_on})"
+            f"superseded: {self.superseded}, given away on: {self.given_away_on}, "
+            f"in trouble since: {self.trouble_since})"
         )
 
     @property
@@ -147,6 +154,18 @@ class Run:
             if proof is not None:
                 yield number, proof
 
+    def given_away_in_trouble(self, since: float) -> None:
+        """Its task may have been given up because relays could not reach each other.
+
+        :param since: from when on, in monotonic seconds.
+        """
+        self.trouble_since = since if self.trouble_since is None else min(since, self.trouble_since)
+
+    @property
+    def may_be_given_away(self) -> bool:
+        """Whether its task may have been given to another daemon."""
+        return self.given_away_on is not None or self.trouble_since is not None
+
     def relay_killed(self) -> None:
         """The relay is killed at this moment: the daemon will send again what is not proven to be read."""
         self._proven_at_kill = self.proven
@@ -166,12 +185,10 @@ class Run:
 
         :param again: whether the task was begun once more.
         """
-        return (
-            (self.superseded or again)
-            and self.given_away_on is not None
-            and proof.connection >= self.given_away_on
-            and (number > self.highest or self.moved_in_trouble)
-        )
+        was_lost = self.given_away_on is not None and proof.connection >= self.given_away_on
+        was_alone = self.trouble_since is not None and proof.at >= self.trouble_since - _ON_THE_WAY
+        is_rest = number > self.highest or self.moved_in_trouble
+        return (self.superseded or again) and (was_lost or was_alone) and is_rest
 
 
 @attrs.define(eq=False)

@@ -65,6 +65,10 @@ class Troubles:
         """Whether a relay cannot reach the others, or may not know that it can."""
         return self._sites[place].since is not None
 
+    def since(self, places: Collection[int]) -> float | None:
+        """Since when the first of some relays is troubled, in monotonic seconds; none if none is."""
+        return min((since for place in places if (since := self._sites[place].since) is not None), default=None)
+
     def is_given_up(self, place: int, now: float) -> bool:
         """Whether the others may have given up what a relay has of theirs."""
         site = self._sites[place]
