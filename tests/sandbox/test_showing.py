@@ -281,13 +281,3 @@ class ScreenTests(SynchronousTestCase):
         self.assertEqual(done.split(), ["done", "✓", "completed", "east", "1", "0", "1.2", "s", "☕", "yes"])
         (noisy,) = [line for line in lines if line.startswith("noisy")]
         self.assertTrue(noisy.rstrip().endswith("no"))
-
-
-class ElsewhereTests(SynchronousTestCase):
-    """A task that another relay has."""
-
-    def test_what_a_relay_could_not_place_is_no_fault(self) -> None:
-        """It was returned, offered again, and ran once; at home two attempts are a fault."""
-        ended = {"status": "completed", "daemon": "east", "attempts": 2, "exit_status": 0, "ended": True}
-        self.assertEqual(an_act(**ended, relay="relay-2").faults, [])
-        self.assertEqual(an_act(**ended).faults, ["2 attempts"])

@@ -33,13 +33,10 @@ class Scene:
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """How a task ended, as relay and server saw it.
-
-    :ivar attempts: none where another relay had it: one that could not place it, and returned it, counts too.
-    """
+    """How a task ended, as relay and server saw it."""
 
     status: str
-    attempts: int | None
+    attempts: int
     exit_status: int | None
     last_line: str | None
     lines: int
@@ -56,7 +53,7 @@ def faults(scene: Scene, outcome: Outcome) -> list[str]:
         found.append(f"{outcome.status}, not {scene.status}")
     if outcome.exit_status != scene.exit_status:
         found.append(f"exit status {outcome.exit_status}, not {scene.exit_status}")
-    if outcome.attempts not in (None, 1):
+    if outcome.attempts != 1:
         found.append(f"{outcome.attempts} attempts")
     if scene.last_line is not None and outcome.last_line != scene.last_line:
         found.append(f"its last line is {outcome.last_line!r}")

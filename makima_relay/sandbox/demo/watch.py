@@ -72,7 +72,7 @@ class Act:
             self.scene,
             Outcome(
                 status=self.status,
-                attempts=None if self.relay else self.attempts,
+                attempts=self.attempts,
                 exit_status=self.exit_status,
                 last_line=self.last_line,
                 lines=self.lines,
