@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.alarms import STEP, Alarm, Alarms
+from tests.untraced import untraced
 
 delays = st.one_of(st.sampled_from([0.0, STEP, 0.1]), st.floats(0, 1))
 
@@ -81,6 +82,7 @@ class AlarmTests(SynchronousTestCase):
         self.clock.advance(1.0 + STEP)
         self.assertEqual(self.rung, ["a", "a"])
 
+    @untraced
     @settings(deadline=None, max_examples=200)
     @given(st.lists(st.tuples(delays, delays, st.one_of(st.none(), delays)), max_size=12))
     def test_each_rings_once_never_early_and_at_most_a_step_late(

@@ -219,7 +219,6 @@ class PassingTests(SynchronousTestCase):
             self.assertEqual(self.disturb(policy, 1)[False], 2)
 
     @untraced
-    @untraced
     def test_several_failures_in_a_row_change_nothing(self) -> None:
         """However often the relay has to try."""
         for policy in POLICIES:
@@ -264,18 +263,15 @@ class LastingTests(SynchronousTestCase):
         self.disturb(ValueError("damaged"))
 
     @untraced
-    @untraced
     def test_neither_is_anything_when_the_call_had_done_its_work(self) -> None:
         """Then more is stored than anybody saw."""
         self.disturb(ValueError("damaged"), is_late=True)
 
     @untraced
-    @untraced
     def test_neither_is_anything_when_other_calls_are_under_way(self) -> None:
         """What comes of those makes no difference any more."""
         self.disturb(ValueError("damaged"), delay=0.02)
 
-    @untraced
     @untraced
     def test_neither_is_anything_when_another_reason_came_first(self) -> None:
         """One that could have passed."""

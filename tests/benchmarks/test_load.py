@@ -18,6 +18,7 @@ from benchmarks.load.frames import PING, TEXT, masked_frame, plain_frame, split
 from benchmarks.load.reports import Reports, report
 from benchmarks.load.tasks import Tasks
 from tests.frames import Frame, decode_frames
+from tests.untraced import untraced
 
 assert picows
 SIZES = st.sampled_from([0, 1, 125, 126, 65_535, 65_536])
@@ -37,6 +38,7 @@ class FrameTests(SynchronousTestCase):
         after, nothing = split(rest + joined[cut:])
         self.assertEqual((before + after, nothing), (sent, b""))
 
+    @untraced
     @given(SIZES)
     def test_a_masked_frame_is_read_by_others(self, size: int) -> None:
         """Its mask is a real one."""
@@ -63,6 +65,7 @@ class ReportsTests(SynchronousTestCase):
         self.reports.check()
         self.assertEqual(self.reports.arrived, 4)
 
+    @untraced
     def test_what_should_not_arrive_stops_the_measurement(self) -> None:
         """Out of order, twice, altered, or never sent."""
         first = report(0, 0, 200)
@@ -76,6 +79,7 @@ class ReportsTests(SynchronousTestCase):
 class TasksTests(SynchronousTestCase):
     """What is noticed of tasks."""
 
+    @untraced
     def test_what_should_not_arrive_stops_the_measurement(self) -> None:
         """An end before its task was with a daemon, an altered one, or one of a task that does not exist."""
         for wrong in (b"task-00000000", b"task-0000000x", b"task-00000009"):

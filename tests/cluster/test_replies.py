@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txredisapi import ResponseError
 
 from makima_relay.cluster.replies import InvalidReplyError, Replies
+from tests.untraced import untraced
 
 _SIMPLE = st.one_of(
     st.none(),
@@ -42,6 +43,7 @@ def depth(reply: Any) -> int:
 class RepliesTests(SynchronousTestCase):
     """Bytes become answers."""
 
+    @untraced
     @given(st.lists(_REPLIES.filter(lambda reply: depth(reply) < 8), max_size=6), st.lists(st.integers(1, 30)))
     def test_answers_are_read_whatever_the_pieces(self, replies: list[Any], sizes: list[int]) -> None:
         """Nothing is lost, added or changed."""

@@ -97,6 +97,7 @@ class CutTests(SynchronousTestCase):
             self.assertGreater(run.places, 250)
             self.assertGreater(len(run.restarted), 40)
 
+    @untraced
     def test_all_is_kept_when_commits_are_prompt(self) -> None:
         """No input comes while one is under way."""
         self.play(0)

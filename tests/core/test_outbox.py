@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.core.outbox import KEEP_AFTER, MEMORY_KEPT, Backlog, Outbox
 from tests.core.builders import NOW, examples
+from tests.untraced import untraced
 
 
 class OrderTests(SynchronousTestCase):
@@ -148,6 +149,7 @@ class KeepingTests(SynchronousTestCase):
 class AnyOrderTests(SynchronousTestCase):
     """Against a list of everything that is not acknowledged."""
 
+    @untraced
     @examples(300)
     @given(
         st.lists(

@@ -15,6 +15,7 @@ from makima_relay.core.policy import Policy
 from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, NOW, RUNNING, examples, relayed, wire
 from tests.core.cases import ReportTestCase
+from tests.untraced import untraced
 
 
 def payloads(outputs: Outputs, task_id: str = "t1") -> list[bytes]:
@@ -90,6 +91,7 @@ class KeepingTests(SynchronousTestCase):
         outputs.add("t1", [b"x"], 6.0)
         self.assertTrue(outputs.is_cut("t1", 4.0))
 
+    @untraced
     @given(
         st.lists(
             st.tuples(st.sampled_from("abc"), st.lists(st.binary(min_size=1, max_size=9), min_size=1, max_size=5))

@@ -34,6 +34,7 @@ from tests.core.builders import (
     wire,
 )
 from tests.core.cases import ReportTestCase
+from tests.untraced import untraced
 
 
 class ForeignReportTests(ReportTestCase):
@@ -213,6 +214,7 @@ class AdoptionTests(ReportTestCase):
         self.report(1, wire("taskOutput", taskId="c"))
         self.assertIsNotNone(self.relay.task("c"))
 
+    @untraced
     def test_no_daemon_takes_up_more_than_it_could_be_given(self) -> None:
         """10,000; others may take up theirs."""
         self.join("m2")

@@ -29,6 +29,7 @@ from tests.core.builders import (
     wire,
 )
 from tests.core.cases import ReportTestCase
+from tests.untraced import untraced
 
 
 class PlainReportTests(ReportTestCase):
@@ -211,6 +212,7 @@ class LateReportTests(ReportTestCase):
         decided = self.report(1, wire("taskOutput", taskId="old"))
         self.assertEqual((decided[0], events(decided)), (refusal(1, "old"), ["not_your_task"]))
 
+    @untraced
     def test_one_on_a_task_that_was_evicted(self) -> None:
         """Of very many finished tasks only the latest are in mind; a report on an older one is no adoption."""
         self.report(1, wire("taskComplete", taskId="t1", success=True))

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from makima_relay.core.from_server import read_command
 from makima_relay.core.messages import Spawn
 from makima_relay.core.tracing import traceparent_of
+from tests.untraced import untraced
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -43,6 +44,7 @@ class FormatTests(SynchronousTestCase):
         ):
             self.assertIsNone(traceparent_of(text), text)
 
+    @untraced
     @settings(deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.text() | st.from_regex(r"\A[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}.{0,9}\Z"))
     def test_whatever_comes_out_is_one(self, text: str) -> None:

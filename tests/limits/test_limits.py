@@ -14,6 +14,7 @@ from makima_relay.limits.bucket import TokenBucket
 from makima_relay.limits.crowd import Crowd
 from makima_relay.limits.failures import FIRST_DELAY, LONGEST_DELAY, MOST_ORIGINS, Failures
 from tests.core.builders import examples
+from tests.untraced import untraced
 
 ORIGINS = st.sampled_from([None, "a", "b", "c"])
 
@@ -60,6 +61,7 @@ class BucketTests(SynchronousTestCase):
 class CrowdTests(SynchronousTestCase):
     """Strangers are counted."""
 
+    @untraced
     @given(st.lists(st.tuples(st.booleans(), ORIGINS), max_size=60))
     @examples(300)
     def test_there_are_never_more_than_allowed_and_room_is_never_wasted(

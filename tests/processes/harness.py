@@ -27,6 +27,8 @@ TWISTD = (str(Path(sys.executable).with_name("twistd")),)
 ROOT = Path(__file__).parents[2]
 #: Far more than anything here takes, in seconds; what hangs fails instead of hanging on.
 PATIENCE = 20.0
+#: Seconds between two looks at something that takes its time: who looks all the time takes the core that it needs.
+_PAUSE = 0.01
 
 
 class StandInServer:
@@ -205,4 +207,5 @@ def until(wanted: Callable[[], bool]) -> None:
     while time.monotonic() < deadline:
         if wanted():
             return
+        time.sleep(_PAUSE)
     raise AssertionError("it does not come to be as wanted")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +17,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from makima_relay.sandbox.chaos.faults import PLAIN
 from tests.cluster.redis_server import MISSING
-from tests.processes.harness import ROOT
+from tests.processes.harness import ROOT, until
 
 #: Far more than it takes, in seconds.
 PATIENCE = 120
@@ -118,8 +117,8 @@ class ChaosTests(SynchronousTestCase):
         first = experiment.stdout.readline()
         self.assertRegex(first, r"^seed 1, in ")
         log = Path(first.split(" in ", 1)[1].strip()) / "chaos.log"
-        while not (log.exists() and re.search("begins", log.read_text())):
-            self.assertIsNone(experiment.poll())
+        until(lambda: experiment.poll() is not None or (log.exists() and "begins" in log.read_text()))
+        self.assertIsNone(experiment.poll())
         experiment.send_signal(signal.SIGTERM)
         output, _ = experiment.communicate(timeout=PATIENCE)
         self.assertEqual((experiment.returncode, output), (1, "makima-relay: stopped before the end\n"))

@@ -22,6 +22,7 @@ from tests.processes.killed import AFTER, AMIDST, BEFORE, KILLED, WrittenBook
 from tests.restart import check_restart
 from tests.script import POLICIES, TASKS, play
 from tests.script_stores import PlainStore, left_in
+from tests.untraced import untraced
 
 #: Far more than it takes, in seconds.
 _PATIENCE = 300
@@ -76,10 +77,12 @@ class KillTests(SynchronousTestCase):
         store.close()
         database.release()
 
+    @untraced
     def test_nothing_is_lost_when_lost_tasks_fail(self) -> None:
         """``--on-daemon-loss fail``; killed before each commit and behind it."""
         self.kill_everywhere(LossPolicy.FAIL, BEFORE, AFTER)
 
+    @untraced
     def test_nothing_is_lost_when_lost_tasks_are_requeued(self) -> None:
         """``--on-daemon-loss requeue``; killed when all of each commit is written and nothing of it is to be seen."""
         self.kill_everywhere(LossPolicy.REQUEUE, AMIDST)

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from makima_relay.sandbox.chaos.faults import DAEMONS, LINK, PLAIN, REDIS, RELAY, UPSTREAM, Kind, Planned
 from makima_relay.sandbox.chaos.schedule import QUIET_END, Plan, schedule
+from tests.untraced import untraced
 
 cluster_plans = st.builds(
     Plan,
@@ -37,6 +38,7 @@ plans = st.builds(
 class ScheduleTests(SynchronousTestCase):
     """Any schedule, and some."""
 
+    @untraced
     @given(plans)
     def test_faults_come_in_order_and_are_healed_before_a_quiet_end(self, plan: Plan) -> None:
         """Also the longest of them."""
@@ -47,6 +49,7 @@ class ScheduleTests(SynchronousTestCase):
             self.assertGreaterEqual(each.at, 0)
             self.assertLessEqual(each.healed_at, plan.seconds - quiet + 1e-6)
 
+    @untraced
     @given(plans)
     def test_the_same_seed_makes_the_same_schedule(self, plan: Plan) -> None:
         """And only faults that are wanted are in it."""
@@ -54,6 +57,7 @@ class ScheduleTests(SynchronousTestCase):
         self.assertEqual(planned, schedule(attrs.evolve(plan)))
         self.assertLessEqual({each.fault.kind for each in planned}, set(plan.kinds))
 
+    @untraced
     @given(plans)
     def test_faults_of_a_group_do_not_overlap(self, plan: Plan) -> None:
         """But for those of daemons, of which there are many."""
@@ -62,6 +66,7 @@ class ScheduleTests(SynchronousTestCase):
             for earlier, later in itertools.pairwise(planned):
                 self.assertLess(earlier.healed_at, later.at)
 
+    @untraced
     @given(plans)
     def test_a_relay_that_is_to_start_again_has_the_time_to(self, plan: Plan) -> None:
         """Else a loop of kills would show nothing."""
@@ -70,6 +75,7 @@ class ScheduleTests(SynchronousTestCase):
             if earlier.fault.kind is not Kind.DISK:
                 self.assertGreater(later.at - earlier.healed_at, 1.0)
 
+    @untraced
     @given(plans)
     def test_daemons_are_away_for_as_long_as_the_kind_says(self, plan: Plan) -> None:
         """Within the grace, or for longer; and only daemons that there are."""
@@ -84,6 +90,7 @@ class ScheduleTests(SynchronousTestCase):
             elif fault.kind in (Kind.CUT, Kind.RESET):
                 self.assertEqual(fault.seconds, 0)
 
+    @untraced
     @given(cluster_plans)
     def test_several_relays_have_faults_of_their_own(self, plan: Plan) -> None:
         """Those of one relay, and those of Redis, do not overlap; all are healed before a quiet end."""
@@ -110,6 +117,7 @@ class ScheduleTests(SynchronousTestCase):
             self.assertEqual({fault.relay for fault in faults if fault.kind is kind}, {0, 1, 2}, kind)
         self.assertGreater(sum(fault.seconds >= 23.0 for fault in faults), 5)
 
+    @untraced
     @given(st.integers(0, 1_000_000), st.floats(60, 300))
     def test_every_kind_comes_about_once_a_minute(self, seed: int, seconds: float) -> None:
         """As long as there is time for it."""
@@ -118,6 +126,7 @@ class ScheduleTests(SynchronousTestCase):
             times = [0.0, *(each.at for each in schedule(plan) if each.fault.kind is kind), plan.end]
             self.assertLess(max(later - earlier for earlier, later in itertools.pairwise(times)), 75.0, kind)
 
+    @untraced
     @given(st.integers(0, 1_000_000))
     def test_a_short_run_has_every_kind_too(self, seed: int) -> None:
         """They just come faster."""

@@ -29,6 +29,8 @@ class DevTests(SynchronousTestCase):
         self.source = directory / "makima_relay"
         shutil.copytree(ROOT / "makima_relay", self.source, ignore=shutil.ignore_patterns("__pycache__"))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKIMA_")}
+        # What one process has compiled the others need not: this is no directory that has to stay clean.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "makima_relay.cli", "sandbox", "dev", "--port=0", "--server-port=0"],
             cwd=directory,

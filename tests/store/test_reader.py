@@ -9,6 +9,7 @@ from makima_relay.core.tasks import TaskStatus
 from makima_relay.store import reader
 from makima_relay.store.filters import Filter
 from tests.store.case import StoreTestCase, finished, make_task, save, save_daemon
+from tests.untraced import untraced
 
 
 class RecallTests(StoreTestCase):
@@ -147,6 +148,7 @@ class CostTests(StoreTestCase):
         """Add finished tasks to the history."""
         self.write(*[save(finished(make_task(key))) for key in keys])
 
+    @untraced
     def test_the_first_page_of_a_long_history_costs_what_that_of_a_short_one_does(self) -> None:
         """Five hundred times as many tasks make less than a tenth of difference, also with a status picked out."""
         wanted = [Filter(), Filter(status=TaskStatus.COMPLETED)]

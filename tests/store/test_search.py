@@ -16,6 +16,7 @@ from makima_relay.store.filters import Filter, condition
 from makima_relay.store.search import Counts
 from makima_relay.store.texts import STRETCH
 from tests.store.case import StoreTestCase, finished, make_task, save
+from tests.untraced import untraced
 
 #: Letters with and without another case in ASCII and beyond, what LIKE and SQL take for special, and what UTF-8 looks
 #: like from inside.
@@ -71,6 +72,7 @@ class AnyTests(SearchTestCase):
         rows = self.connection.execute(f"SELECT position FROM tasks WHERE {where} ORDER BY position DESC", values)
         return [row[0] for row in rows]
 
+    @untraced
     @settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
     @given(
         st.dictionaries(POSITIONS, st.tuples(st.none() | TEXTS, TEXTS, st.booleans()), max_size=12),

@@ -14,6 +14,7 @@ from makima_relay.redaction import Redactor
 from makima_relay.web.event_feed import MOST_REPORTED
 from makima_relay.web.reports import shown_report
 from tests.core.builders import examples
+from tests.untraced import untraced
 from tests.web.event_case import EventReader, EventsTestCase
 from tests.wire import Peer
 
@@ -221,6 +222,7 @@ class ShownTests(SynchronousTestCase):
         json.loads(text)
         return text
 
+    @untraced
     @given(_JSON, st.sampled_from([None, 1]), st.booleans())
     @examples(200)
     def test_json_stays_what_it_is(self, value: Any, indent: int | None, ascii_only: bool) -> None:

@@ -6,6 +6,7 @@ import json
 from urllib.parse import urlencode
 
 from makima_relay.web.sessions import COOKIE, LIFETIME, MOST_SESSIONS
+from tests.untraced import untraced
 from tests.web.case import ADMIN_ROUTES, Answer, ApiTestCase
 
 TOKEN = "a-token-for-admins"
@@ -140,6 +141,7 @@ class SessionTests(ApiTestCase):
             status = self.ask(method, path, cookie).status
             self.assertEqual(status == 403, method != "GET", (method, path, status))
 
+    @untraced
     def test_there_are_not_endlessly_many(self) -> None:
         """The oldest ends."""
         oldest, second = self.signed_in(), self.signed_in()
