@@ -73,7 +73,7 @@ class Client(Protocol):
     """
 
     def __init__(self) -> None:
-        self.received = b""
+        self.received = bytearray()
         self.ended: Deferred[None] = Deferred()
         self._wanted: tuple[bytes, Deferred[bytes]] | None = None
 
@@ -84,15 +84,23 @@ class Client(Protocol):
         """
         done: Deferred[bytes] = Deferred()
         self._wanted = wanted, done
-        self.dataReceived(b"")
+        self._look(0)
         return done
 
     def dataReceived(self, data: bytes) -> None:
         """Collect."""
+        before = len(self.received)
         self.received += data
-        if self._wanted is not None and self._wanted[0] in self.received:
-            (_, done), self._wanted = self._wanted, None
-            done.callback(self.received)
+        self._look(before)
+
+    def _look(self, before: int) -> None:
+        """Look for what is wanted in what is new, which begins there; it may come in pieces."""
+        if self._wanted is None:
+            return
+        wanted, done = self._wanted
+        if self.received.find(wanted, max(0, before - len(wanted))) >= 0:
+            self._wanted = None
+            done.callback(bytes(self.received))
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         """Note the end."""
@@ -102,7 +110,7 @@ class Client(Protocol):
 class EndpointTests(TestCase):
     """A relay that listens for real."""
 
-    timeout = 10
+    timeout = 180
 
     def setUp(self) -> None:
         """Have an engine and a listener, and a short path for files."""

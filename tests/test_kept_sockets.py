@@ -32,7 +32,7 @@ class Accepting(Protocol):
 class KeptSocketTests(TestCase):
     """With systemd's part played by the test."""
 
-    timeout = 10
+    timeout = 180
 
     def setUp(self) -> None:
         """Have somebody listen in the file system."""

@@ -79,7 +79,7 @@ class Stage:
             "MAKIMA_RELAY_LISTEN": listen,
             **self._environment,
         }
-        return RelayProcess(self.directory, ["makima-relay"], variables, patience=15 * PATIENCE)
+        return RelayProcess(self.directory, ["makima-relay"], variables, patience=5 * PATIENCE)
 
     def end(self) -> None:
         """End both."""

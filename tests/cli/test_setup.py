@@ -66,7 +66,7 @@ class SetupTestCase(SynchronousTestCase):
             umask=umask,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=180,
             check=False,
         )
 

@@ -23,7 +23,7 @@ from tests.cluster.redis_server import MISSING, RedisServer
 from tests.core.builders import presence
 
 #: Far more than anything takes here, in seconds.
-PATIENCE = 10.0
+PATIENCE = 60.0
 reactor: Any = global_reactor
 
 

@@ -179,7 +179,7 @@ class AnyMessageTests(SynchronousTestCase):
     """Property tests; see :func:`tests.core.builders.examples`."""
 
     @untraced
-    @examples(400)
+    @examples(300)
     @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
     @example(b'{"type":"taskComplete","taskId":"t1","success":false,"error":"\xff"}')
     @example(b"\xff\xfe{\x00}\x00")
@@ -188,14 +188,14 @@ class AnyMessageTests(SynchronousTestCase):
         self.assertGreaterEqual(len(read_all(payload)), 2)
 
     @untraced
-    @examples(400)
+    @examples(300)
     @given(objects.map(encoded), st.integers(0, 200), st.sampled_from([b"", b"\\", b'"', b"\xff", b"\x00", b"\\ud800"]))
     def test_a_damaged_message_is_read_or_refused(self, payload: bytes, place: int, damage: bytes) -> None:
         """Likewise where a message has lost or gained a few bytes."""
         self.assertGreaterEqual(len(read_all(payload[:place] + damage + payload[place + 1 :])), 2)
 
     @untraced
-    @examples(400)
+    @examples(300)
     @given(objects.map(encoded))
     @example(b'{"type":"taskComplete","\\ud800":1,"taskId":"t1","success":false,"error":{"a":"\\ud800"}}')
     def test_any_object_is_read_or_refused_and_its_payload_stays(self, payload: bytes) -> None:
@@ -204,7 +204,7 @@ class AnyMessageTests(SynchronousTestCase):
             self.assertIs(getattr(message, "payload", payload), payload)
 
     @untraced
-    @examples(700)
+    @examples(500)
     @given(objects.map(encoded))
     @example(b'{"type":"x","taskId":5,"taskId":"t1"}')
     @example(b'{"type":"taskOutput","taskId":null,"task_id":"t1"}')
@@ -218,7 +218,7 @@ class AnyMessageTests(SynchronousTestCase):
             self.assertEqual(without_words(read_report(payload)), expected)
 
     @untraced
-    @examples(700)
+    @examples(500)
     @given(spawns.map(encoded))
     @example(b'{"type":"spawnTask","taskId":"t1","taskName":null,"task_name":"","name":"x"}')
     @example(b'{"type":"spawnTask","taskId":"t1","name":"x","name":5}')

@@ -26,7 +26,7 @@ KEY = "a-key-that-nobody-knows"
 TWISTD = (str(Path(sys.executable).with_name("twistd")),)
 ROOT = Path(__file__).parents[2]
 #: Far more than anything here takes, in seconds; what hangs fails instead of hanging on.
-PATIENCE = 20.0
+PATIENCE = 60.0
 #: Seconds between two looks at something that takes its time: who looks all the time takes the core that it needs.
 _PAUSE = 0.01
 

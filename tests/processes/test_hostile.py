@@ -16,7 +16,7 @@ from tests.processes.swarm import OFFENCES, Swarm
 from tests.processes.test_relay import ProcessTestCase
 
 #: How long the attack takes, in seconds; how many attack at a time, and what decides what they do.
-SECONDS, SIZE, SEED = 6.0, 60, 5
+SECONDS, SIZE, SEED = 4.0, 60, 5
 #: By how much the relay may grow meanwhile, in MiB; a bomb alone would be 64.
 GROWTH = 40
 #: How the good daemon's reports begin; those of others may be nested too deep to be read here.

@@ -70,7 +70,7 @@ class ServerSide(Factory):
 class ProxyTests(TestCase):
     """A client, the proxy, a server."""
 
-    timeout = 20
+    timeout = 180
 
     @inlineCallbacks
     def setUp(self) -> Any:

@@ -19,7 +19,7 @@ from tests.cluster.redis_server import MISSING
 class RedisProcessTests(TestCase):
     """Its life."""
 
-    timeout = 60
+    timeout = 180
     skip = MISSING
 
     def setUp(self) -> Deferred[None]:

@@ -33,7 +33,7 @@ def begin(coroutine: Coroutine[Deferred[Any], Any, Any]) -> Deferred[Any]:
 class RelayProcessTests(TestCase):
     """Starting, ending, filling its disk."""
 
-    timeout = 30
+    timeout = 180
 
     def setUp(self) -> None:
         """Have a directory."""

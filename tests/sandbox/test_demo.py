@@ -84,7 +84,7 @@ class CommandProcess(ProcessProtocol):
 class DemoTests(TestCase):
     """With a directory for temporary files that is its own, so that one sees what is left."""
 
-    timeout = 60
+    timeout = 180
 
     def setUp(self) -> None:
         """Make the directory."""

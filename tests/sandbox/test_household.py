@@ -28,7 +28,7 @@ class FullReactor(Clock):
 class HouseholdTests(TestCase):
     """Real processes."""
 
-    timeout = 20
+    timeout = 180
 
     def setUp(self) -> None:
         """Make a household in a directory of its own."""

@@ -54,7 +54,7 @@ class HandTimedReactor(Clock):
 class ProgramTests(TestCase):
     """Programs as a daemon runs them."""
 
-    timeout = 20
+    timeout = 180
 
     def start(self, command: str, timing: Any = reactor) -> tuple[Program, RecordingUser]:
         """Start a shell command."""

@@ -279,4 +279,4 @@ class MemoryTests(SynchronousTestCase):
 
         Machine.empty = empty
         options: dict[str, Any] = {"stateful_step_count": 60}
-        run_state_machine_as_test(Machine, settings=examples(150, **options))
+        run_state_machine_as_test(Machine, settings=examples(100, **options))
