@@ -81,6 +81,8 @@ class KeyTests(TokenTestCase):
         self.see(dialog, "Copied")
         self.assertEqual(page.evaluate("navigator.clipboard.readText()"), key)
         dialog.get_by_role("button", name="I have it").click()
+        # It is taken out of the page a moment after it has been closed.
+        expect(page.locator("dialog")).to_have_count(0)
         self.assertNotIn(key, page.content())
         row = self.row(page, "#keys", "build-7")
         self.see(row, "never")

@@ -91,8 +91,9 @@ class TaskTests(BrowserTestCase):
         page.get_by_role("button", name="Cancel unwanted task").click()
         dialog.get_by_role("button", name="Cancel the task").click()
         expect(dialog).to_be_hidden()
-        self.see(row, "cancelled")
+        # It is not there for long.
         self.see(page.locator("#toasts"), "The task is cancelled.")
+        self.see(row, "cancelled")
 
     def test_a_task_that_is_not_there_is_said_and_nothing_else(self) -> None:
         """Its page has no empty boxes; that of one that is there has them."""

@@ -15,8 +15,9 @@ class AwayTests(BrowserTestCase):
     """Has a relay of its own, to take things from."""
 
     def make_stage(self) -> Stage:
-        """It tries again twice: after half a minute, so that one can watch it wait."""
-        stage = Stage(MAKIMA_RELAY_RECONNECT_INITIAL_DELAY="30", MAKIMA_RELAY_MAX_RECONNECT_ATTEMPTS="2")
+        """It tries again twice: after minutes, so that one can watch it wait, however slow all is."""
+        delays = {"MAKIMA_RELAY_RECONNECT_INITIAL_DELAY": "300", "MAKIMA_RELAY_RECONNECT_MAX_DELAY": "300"}
+        stage = Stage(MAKIMA_RELAY_MAX_RECONNECT_ATTEMPTS="2", **delays)
         self.addCleanup(stage.end)
         return stage
 
@@ -26,9 +27,7 @@ class AwayTests(BrowserTestCase):
         state = page.locator(".upstream")
         self.see(state, "Connected")
         self.stage.server.stop()
-        self.see(
-            state, "Not connected", re.compile(r"next attempt in (2\d|30) s"), "the connection to the server is lost"
-        )
+        self.see(state, "Not connected", re.compile(r"next attempt in \d+ s"), "the connection to the server is lost")
         left = state.inner_text()
         expect(state).not_to_have_text(left)
         for _ in range(2):
