@@ -73,8 +73,10 @@ class Outgoing:
 
     def send(self, peer: str, number: int, payload: bytes) -> None:
         """Put an entry into a relay's inbox."""
-        inbox = [self._names.inbox(peer), self._names.sent(peer)]
-        self._gather(inbox[0], SEND, inbox, [self._relay_id], [number, payload], len(payload))
+        if self._session is None:
+            return
+        keys = [self._names.inbox(peer), self._names.sent(peer), self._names.session(self._relay_id)]
+        self._gather(keys[0], SEND, keys, [self._relay_id, self._session.run], [number, payload], len(payload))
 
     def take_back(self, peer: str, answered: Callable[[Any], object]) -> None:
         """Take out of a relay's inbox what it has not read.

@@ -69,16 +69,18 @@ for _, entry in ipairs(redis.call('XPENDING', KEYS[3], 'relay', '(' .. ARGV[4], 
   redis.call('XACK', KEYS[3], 'relay', entry[1])
 end
 redis.call('XGROUP', 'SETID', KEYS[3], 'relay', ARGV[4])
-redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('DEL', KEYS[1])
 redis.call('PUBLISH', ARGV[3], '{"at":' .. at .. ',"left":"' .. ARGV[1] .. '"}')
 return 1
 """)
 
-#: Put entries into an inbox, but for those that were put there before.
-#: Keys: inbox, sent. Arguments: sender, then number and payload of each.
+#: Put entries into an inbox, but for those that were put there before. If Redis was emptied since the sender's run
+#: began, nothing is put there: what came before was lost, and with what is sent now it would seem to have been sent.
+#: Keys: inbox, sent, session of the sender. Arguments: sender, its run, then number and payload of each.
 SEND = Script("""
+if redis.call('GET', KEYS[3]) ~= ARGV[2] then return 0 end
 local last = string.match(redis.call('HGET', KEYS[2], ARGV[1]) or '', '^%d+$') or '0'
-for i = 2, #ARGV, 2 do
+for i = 3, #ARGV, 2 do
   if tonumber(ARGV[i]) > tonumber(last) then
     redis.call('XADD', KEYS[1], '*', 'from', ARGV[1], 'number', ARGV[i], 'payload', ARGV[i + 1])
     last = ARGV[i]

@@ -209,6 +209,17 @@ class LossTests(RedisTestCase):
         await until(lambda: a.told.count(("present", "b", 0)) >= 2)
         self.assertEqual(a.recorder.only("lost"), [("lost", EMPTIED)])
 
+    async def test_what_is_sent_before_it_is_noticed_goes_nowhere(self) -> None:
+        """Else it would be thought that all before it was there, too."""
+        a, b = await self.joined("a", "b")
+        await self.ask("DEL", self.names.session("a"))
+        a.link.send("b", 2, b"y")
+        a.link.announce()
+        await until(lambda: len(a.recorder.only("ready")) == 2)
+        for number, payload in ((1, b"x"), (2, b"y")):
+            a.link.send("b", number, payload)
+        await until(lambda: b.recorder.only("entry") == [("entry", "a", 1, b"x"), ("entry", "a", 2, b"y")])
+
     async def test_what_is_left_of_it_does_not_hide_that_it_was_emptied(self) -> None:
         """A failover may lose some of what was written last."""
         (a,) = await self.joined("a")

@@ -21,6 +21,8 @@ class Calls:
     :ivar made: the script and the arguments of each.
     """
 
+    run = "run"
+
     def __init__(self) -> None:
         self.made: list[tuple[Script, list[object]]] = []
 
@@ -73,7 +75,7 @@ class AcknowledgementTests(SynchronousTestCase):
         self.outgoing.acknowledge("a", 1, [b"1-0"])
         self.outgoing.send("a", 1, b"x")
         self.clock.advance(0)
-        self.assertEqual(self.calls.made, [(SEND, ["b", 1, b"x"])])
+        self.assertEqual(self.calls.made, [(SEND, ["b", "run", 1, b"x"])])
 
     def test_they_go_at_once_when_the_relay_stops(self) -> None:
         """What was acted on is not to come again."""
