@@ -68,6 +68,15 @@ class ClusterLedgerTests(SynchronousTestCase):
             list(self.ledger.close(100.0))
             self.assertEqual((self.ledger.reports.refused, self.ledger.reports.lost), (1 - lost, lost))
 
+    def test_the_trouble_begins_when_it_first_reaches_nobody(self) -> None:
+        """Though the others can miss it only when they reach each other."""
+        self.ledger.relays_cut_off((0, 1), 1.0, alone=False)
+        self.ledger.relays_cut_off((1,), 5.0, alone=True)
+        self.ledger.relays_mended((0, 1), 6.0)
+        self.ledger.task_given_away("t", "b", 5.0 + PATIENCE)
+        list(self.ledger.close(100.0))
+        self.assertEqual((self.ledger.tasks.taken_away, self.ledger.reports.refused), (0, 1))
+
     def test_what_a_daemon_left_at_a_relay_that_was_cut_off_may_come_too_late(self) -> None:
         """When the task is another's, and only then."""
         for given_away, lost in ((True, 0), (False, 1)):

@@ -16,11 +16,13 @@ class _Site:
 
     :ivar faults: how many faults keep it from the others.
     :ivar since: when the first of them began; none while it is in order.
+    :ivar missed_since: from when on others may have noticed that it is not there.
     :ivar alone: whether others may have noticed, because it was the only one that they could not reach.
     """
 
     faults: int = 0
     since: float | None = None
+    missed_since: float = 0.0
     alone: bool = False
 
 
@@ -44,8 +46,10 @@ class Troubles:
         """
         for site in (self._sites[place] for place in places):
             site.faults += 1
-            if site.since is None or (alone and not site.alone):
+            if site.since is None:
                 site.since = now
+            if alone and not site.alone:
+                site.missed_since = now
             site.alone |= alone
         self._on_change(places)
 
@@ -72,4 +76,4 @@ class Troubles:
     def is_given_up(self, place: int, now: float) -> bool:
         """Whether the others may have given up what a relay has of theirs."""
         site = self._sites[place]
-        return site.alone and site.since is not None and now - site.since >= self._patience
+        return site.alone and now - site.missed_since >= self._patience
