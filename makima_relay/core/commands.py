@@ -154,6 +154,8 @@ class Commands:
 
     def _withdraw(self, task: Task, now: float) -> None:
         self._state.fail_unreported(task, TaskStatus.CANCELLED, BEFORE_DISPATCH, now)
+        # It may have been the one for which all others waited.
+        self._state.dispatch_waiting(now)
 
     def _unroutable(self, message: Command, now: float) -> None:
         self._state.rejected[Rejection.UNROUTABLE] += 1

@@ -277,3 +277,9 @@ class LateReturnTests(LossTestCase):
         self.lose(self.again, NOW + GRACE)
         self.pass_time(GRACE)
         self.assertEqual(self.known().daemon_id, D2)
+
+    def test_when_its_task_is_withdrawn_the_next_one_goes_to_it(self) -> None:
+        """At once."""
+        self.spawn("t2", NOW + GRACE)
+        decided = self.command(wire("cancelTask", taskId="t1"), NOW + GRACE)
+        self.assertEqual(of_kind(decided, SendToDaemon), [SendToDaemon(self.again, wire("spawnTask", taskId="t2"))])
