@@ -21,7 +21,7 @@ from makima_relay.core.tasks import Task
 _DAEMON_IDS: Final = uuid.UUID("6f1c3a52-6d0b-5b7e-9a45-1f0c7d9a2e11").bytes
 
 #: Seconds that a daemon has, when it comes, to say which tasks it has before it is given again what it was lost with.
-_SAYS_WITHIN: Final = 2.0
+_SAYS_WITHIN: Final = 1.0
 
 
 def daemon_id_of(machine_id: str) -> str:

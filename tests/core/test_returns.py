@@ -266,9 +266,9 @@ class LateReturnTests(LossTestCase):
         self.assertEqual(of_kind(decided, SendToDaemon), [SendToDaemon(self.again, wire("spawnTask", taskId="t1"))])
 
     def test_one_that_lists_nothing_is_not_waited_for_long(self) -> None:
-        """Two seconds."""
-        self.assertEqual(of_kind(self.pass_time(GRACE + 1.9), SendToDaemon), [])
-        self.assertEqual(len(of_kind(self.pass_time(GRACE + 2), SendToDaemon)), 1)
+        """A second."""
+        self.assertEqual(of_kind(self.pass_time(GRACE + 0.9), SendToDaemon), [])
+        self.assertEqual(len(of_kind(self.pass_time(GRACE + 1), SendToDaemon)), 1)
 
     def test_when_it_is_gone_again_another_gets_it(self) -> None:
         """At once."""

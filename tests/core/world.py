@@ -283,7 +283,7 @@ class World:
         """Whether the daemon that was lost with a task may be about to say that it has it still."""
         daemon = self.daemons.get(str(task.daemon_id))
         known = self.relay.daemon(str(task.daemon_id))
-        is_late = daemon is None or self.now >= daemon.joined_at + 2.0
+        is_late = daemon is None or self.now >= daemon.joined_at + 1.0
         return task.tries > 0 and not is_late and known is not None and known.is_there and not known.reconciled
 
     # -------------------------------------------------------------------------------------- looking at the whole
