@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import urllib.request
+from typing import Any
 
 from tests.cluster.redis_server import MISSING, RedisServer
 from tests.processes.harness import PATIENCE, RelayProcess, StandInServer, ask, ask_until, say
@@ -67,7 +68,19 @@ class ClusterTests(ProcessTestCase):
 
     def met(self, relay: Relay) -> None:
         """Wait until a relay has met another."""
-        ask_until(relay.port, "/logs", lambda answer: "peer_connected" in {each["event"] for each in answer["logs"]})
+        self.logged(relay, "peer_connected")
+
+    @staticmethod
+    def logged(relay: Relay, event: str) -> dict[str, Any]:
+        """Wait until something has happened; what the log says of the last time, whatever has happened since."""
+        found: list[dict[str, Any]] = []
+
+        def is_there(answer: Any) -> bool:
+            found[:] = [each for each in answer["logs"] if each["event"] == event]
+            return bool(found)
+
+        ask_until(relay.port, "/logs", is_there)
+        return found[0]
 
     def test_a_task_runs_where_there_is_a_daemon(self) -> None:
         """As soon as there is one; its reports go to the server that gave it, which sees nothing of another relay."""
@@ -92,9 +105,7 @@ class ClusterTests(ProcessTestCase):
         self.assertTrue(second.server.heard.empty())
         self.assertEqual(second.process.end(), 0)
         # Who stops says so: nobody waits for its presence to vanish.
-        [gone, *_] = ask_until(first.port, "/logs", lambda answer: answer["logs"][0]["event"] == "peer_disconnected")[
-            "logs"
-        ]
+        gone = self.logged(first, "peer_disconnected")
         self.assertEqual((gone["agentName"], gone["detail"]), ("edge-2", "a relay is away: it has stopped"))
         self.assertEqual(first.process.end(), 0)
         for relay in (first, second):
@@ -180,7 +191,7 @@ class ClusterTests(ProcessTestCase):
         far.recv(PATIENCE)
         self.redis.crash()
         for relay in (first, second):
-            ask_until(relay.port, "/logs", lambda answer: answer["logs"][0]["event"] == "redis_disconnected")
+            self.logged(relay, "redis_disconnected")
         ended = say(far, type="taskComplete", taskId="t1", success=True)
         near = self.daemon(first.port, "near", slots=1)
         spawned = say(first.link, type="spawnTask", taskId="t2", taskName="x")
