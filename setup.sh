@@ -288,6 +288,8 @@ run_tests() {
   scratch=$(mktemp -d)
   trap 'rm -rf "$scratch"' EXIT
   export COVERAGE_FILE=$scratch/coverage
+  # Each of very many processes would compile everything anew.
+  unset PYTHONDONTWRITEBYTECODE
   if [ $# -gt 0 ]; then
     run_measured "$@" || status=$?
   else

@@ -124,7 +124,12 @@ async def until(wanted: Callable[[], object]) -> None:
     deadline = reactor.seconds() + PATIENCE
     while not wanted():
         assert reactor.seconds() < deadline, "it does not come to be as wanted"
-        await deferLater(reactor, 0.002)
+        await pause()
+
+
+def pause() -> Deferred[None]:
+    """Let others work before one looks again."""
+    return deferLater(reactor, 0.005)
 
 
 class RedisTestCase(TestCase):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from makima_relay.cluster.inbox import MOST_ENTRIES
-from tests.cluster.case import Member, Recorder, RedisTestCase, until
+from tests.cluster.case import Member, Recorder, RedisTestCase, pause, until
 
 
 def entries(member: Member) -> list[tuple[int, bytes]]:
@@ -181,7 +181,7 @@ class TakeBackTests(RedisTestCase):
         for number in (2, 3):
             a.link.send("b", number, b"x")
         while (await self.ask("XPENDING", self.names.inbox("b"), "relay"))[0] < 3:
-            pass
+            await pause()
         await b.link.leave()
         a.link.take_back("b")
         await until(lambda: a.recorder.only("taken back"))
@@ -222,7 +222,7 @@ class TakeBackTests(RedisTestCase):
         await self.ask("HSET", self.names.acknowledged("b"), "a", "many")
         a.link._outgoing.acknowledge("b", 5, [])
         while await self.ask("HGET", self.names.acknowledged("b"), "a") != b"5":
-            pass
+            await pause()
         self.assertEqual(a.recorder.only("lost"), [])
 
     async def test_very_many_are_taken_back(self) -> None:

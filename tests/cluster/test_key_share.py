@@ -12,7 +12,7 @@ from makima_relay.core.keys import digest_of
 from makima_relay.core.policy import Policy
 from makima_relay.core.relay import Relay
 from makima_relay.core.shared_keys import SharedName, shared_name
-from tests.cluster.case import Member, Recorder, RedisTestCase, reactor, until
+from tests.cluster.case import Member, Recorder, RedisTestCase, pause, reactor, until
 from tests.core.builders import hello
 
 ONE, TWO = digest_of("one"), digest_of("two")
@@ -95,7 +95,7 @@ class KeyShareTests(RedisTestCase):
         a.act(a.relay.keys_revoked("build", 3.0))
         await until(lambda: not b.relay.keys.is_others("m1", "other"))
         while await self.ask("EXISTS", self.names.machines("build")):
-            pass
+            await pause()
 
     async def test_relays_that_meet_merge_what_they_know(self) -> None:
         """Keys and machines, both ways; very many machines too."""
@@ -129,7 +129,7 @@ class KeyShareTests(RedisTestCase):
         a = await self.ring("a")
         a.act(a.relay.key_made("build", ONE, 1.0))
         while not await self.ask("HEXISTS", self.names.keys, "build"):
-            pass
+            await pause()
         known = (await self.ask("HGET", self.names.keys, "build")).split(b" ", 2)[2]
         said = json.loads(known)
         later = {**said, "changedAt": said["changedAt"] + 100}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from makima_relay.core.directory import DirectoryEntry
-from tests.cluster.case import RedisTestCase, reactor, until
+from tests.cluster.case import RedisTestCase, pause, reactor, until
 
 EMPTIED = "it was emptied: everything is told again"
 
@@ -90,7 +90,7 @@ class PresenceTests(RedisTestCase):
         a.link.roll_call._look()
         await until(lambda: "b" not in a.link.roll_call.sightings.latest)
         while await self.ask("HEXISTS", self.names.relays, "b"):
-            pass
+            await pause()
 
     async def test_what_is_no_presence_is_not_heeded(self) -> None:
         """Neither in messages nor in keys."""

@@ -22,7 +22,7 @@ from makima_relay.store.filters import Filter
 from makima_relay.store.reader import TaskRow
 from makima_relay.web import bodies, shapes
 from makima_relay.web.examples import EXAMPLES
-from tests.cluster.case import RedisTestCase, reactor
+from tests.cluster.case import RedisTestCase, pause, reactor
 
 
 def make_task(task_id: str, at: float, status: TaskStatus = TaskStatus.PENDING, name: str = "a task") -> Task:
@@ -121,7 +121,7 @@ class OverviewTests(RedisTestCase):
     async def written(self, relay_id: str, number: int) -> None:
         """Wait until a relay has written so many tasks."""
         while await self.ask("ZCARD", self.names.order(relay_id)) != number:
-            pass
+            await pause()
 
     async def ids(self, wanted: Filter = Filter(), limit: int = 50, offset: int = 0) -> list[tuple[str, str]]:  # noqa: B008
         """A page, by origin and id."""
@@ -162,7 +162,7 @@ class OverviewTests(RedisTestCase):
         summaries.daemon_changed("d2")
         summaries.task_saved(make_task("t1", 10.0, TaskStatus.COMPLETED))
         while await self.ids(Filter(status=TaskStatus.COMPLETED)) != [("a", "t1")]:
-            pass
+            await pause()
         daemons = await self.overview.daemons(["a", "b"])
         self.assertEqual([(relay_id, daemon.daemon_id) for relay_id, daemon in daemons], [("a", "d1")])
 
@@ -183,7 +183,7 @@ class OverviewTests(RedisTestCase):
         await self.show("a", Shown([*tasks, make_task("t0", now - 900)], retention=60.0))
         await self.written("a", 2)
         while await self.ask("HKEYS", self.names.rows("a")) not in ([b"t0", b"t2"], [b"t2", b"t0"]):
-            pass
+            await pause()
         self.assertEqual(await self.ids(), [("a", "t2"), ("a", "t0")])
 
     async def test_why_tasks_wait_is_as_it_is_now(self) -> None:
@@ -195,7 +195,7 @@ class OverviewTests(RedisTestCase):
         shown.why = "no daemon connected"
         summaries.daemon_changed("d1")
         while await self.reasons() != ["no daemon connected", None]:
-            pass
+            await pause()
 
     async def reasons(self) -> list[str | None]:
         """Why each task of a page waits."""
@@ -240,15 +240,15 @@ class OverviewTests(RedisTestCase):
         summaries.end()
         await self.show("a", Shown([make_task("t2", 10.0)], ["d2"]))
         while await self.ids() != [("a", "t2")]:
-            pass
+            await pause()
         while [daemon.daemon_id for _, daemon in await self.overview.daemons(["a"])] != ["d2"]:
-            pass
+            await pause()
 
     async def test_very_many_daemons_are_written_a_few_at_a_time(self) -> None:
         """None is left out."""
         await self.show("a", Shown(daemons=[f"d{number}" for number in range(1_010)]))
         while len(await self.overview.daemons(["a"])) < 1_010:
-            pass
+            await pause()
         (calls,) = re.findall(rb"cmdstat_hset:calls=(\d+)", await self.ask("INFO", "commandstats"))
         self.assertEqual(int(calls), 6)
 
@@ -271,7 +271,7 @@ class OverviewTests(RedisTestCase):
         await self.show("a", Shown([make_task("t2", 20.0), make_task("t1", 10.0, TaskStatus.COMPLETED)], ["d1"]))
         await self.written("a", 2)
         while not await self.overview.daemons(["a"]):
-            pass
+            await pause()
         names = self.names
         for key in (names.rows("a"), names.order("a"), names.ended("a"), names.daemons("a"), names.why("a")):
             self.assertGreater(await self.ask("TTL", key), 3_500, key)

@@ -263,9 +263,9 @@ class RelayMachineTests(SynchronousTestCase):
     @untraced
     def test_no_walk_breaks_a_rule_when_lost_tasks_fail(self) -> None:
         """``--on-daemon-loss fail``."""
-        run_state_machine_as_test(RelayMachine, settings=examples(150, stateful_step_count=100))
+        run_state_machine_as_test(RelayMachine, settings=examples(120, stateful_step_count=100))
 
     @untraced
     def test_no_walk_breaks_a_rule_when_lost_tasks_are_requeued(self) -> None:
         """``--on-daemon-loss requeue``."""
-        run_state_machine_as_test(RequeueMachine, settings=examples(150, stateful_step_count=100))
+        run_state_machine_as_test(RequeueMachine, settings=examples(120, stateful_step_count=100))

@@ -33,4 +33,4 @@ class WalkTests(SynchronousTestCase):
             def teardown(self) -> None:
                 self.world.rest()
 
-        run_state_machine_as_test(Walk, settings=examples(60, stateful_step_count=60))
+        run_state_machine_as_test(Walk, settings=examples(40, stateful_step_count=60))
