@@ -29,9 +29,9 @@ class ClusterLedgerTests(SynchronousTestCase):
         self.ledger.report_sent(run)
         self.ledger.reports_read(run, run.sent, at, 1)
 
-    def cut_off(self, seconds: float, *, alone: bool = True) -> float:
+    def cut_off(self, seconds: float, *, alone: bool = True, says_so: bool = True) -> float:
         """The second relay cannot reach the first for a while; when that is over."""
-        self.ledger.relays_cut_off((1,), 2.0, alone=alone)
+        self.ledger.relays_cut_off((1,), 2.0, alone=alone, says_so=says_so)
         self.ledger.relays_mended((1,), 2.0 + seconds)
         self.ledger.relay_linked(1, 2.0 + seconds)
         return 2.0 + seconds
@@ -71,7 +71,7 @@ class ClusterLedgerTests(SynchronousTestCase):
     def test_the_trouble_begins_when_it_first_reaches_nobody(self) -> None:
         """Though the others can miss it only when they reach each other."""
         self.ledger.relays_cut_off((0, 1), 1.0, alone=False)
-        self.ledger.relays_cut_off((1,), 5.0, alone=True)
+        self.ledger.relays_cut_off((1,), 5.0, alone=True, says_so=True)
         self.ledger.relays_mended((0, 1), 6.0)
         self.ledger.task_given_away("t", "b", 5.0 + PATIENCE)
         list(self.ledger.close(100.0))
@@ -92,17 +92,21 @@ class ClusterLedgerTests(SynchronousTestCase):
             self.assertEqual((self.ledger.reports.refused, self.ledger.reports.lost), (1 - lost, lost))
 
     def test_a_relay_that_was_away_shortly_may_not(self) -> None:
-        """Nor one that lacked Redis as all did: then nobody's absence counts."""
-        for seconds, alone in ((PATIENCE - 1.0, True), (PATIENCE + 9.0, False)):
+        """Nor one that lacked Redis as all did: then nobody's absence counts; and without leave it is missed later."""
+        for seconds, alone, says_so in (
+            (PATIENCE - 1.0, True, True),
+            (PATIENCE + 9.0, False, True),
+            (PATIENCE + 8.9, True, False),
+        ):
             self.setUp()
-            over = self.cut_off(seconds, alone=alone)
+            over = self.cut_off(seconds, alone=alone, says_so=says_so)
             self.ledger.task_given_away("t", "b", over + 1.0)
             list(self.ledger.close(100.0))
             self.assertEqual((self.ledger.tasks.taken_away, self.ledger.reports.lost), (1, 1))
 
     def test_its_absence_lasts_until_it_says_that_it_has_the_others(self) -> None:
         """What is mended it has to notice; and a fault that lasts is not over because it says so."""
-        self.ledger.relays_cut_off((1,), 2.0, alone=True)
+        self.ledger.relays_cut_off((1,), 2.0, alone=True, says_so=True)
         self.ledger.relay_linked(1, 3.0)
         self.ledger.relays_mended((1,), 4.0)
         self.ledger.relay_linked(1, 2.0 + PATIENCE)

@@ -188,9 +188,9 @@ class Director:
                 await redis.start()
         self._mended(places)
 
-    def _isolated(self, places: Collection[int], *, alone: bool) -> None:
+    def _isolated(self, places: Collection[int], *, alone: bool, says_so: bool = False) -> None:
         if self._stage.redis is not None:
-            self._stage.ledger.relays_cut_off(places, self._clock.monotonic(), alone=alone)
+            self._stage.ledger.relays_cut_off(places, self._clock.monotonic(), alone=alone, says_so=says_so)
 
     def _mended(self, places: Collection[int]) -> None:
         if self._stage.redis is not None:
@@ -213,7 +213,7 @@ class Director:
     async def _restart(self, fault: Fault) -> None:
         """A relay ends, and starts again."""
         relay, ledger, place = self._stage.sites[fault.relay].relay, self._stage.ledger, fault.relay
-        self._isolated((place,), alone=True)
+        self._isolated((place,), alone=True, says_so=fault.kind is Kind.TERM)
         if fault.kind is Kind.KILL:
             ledger.relay_killed(self._clock.monotonic(), place)
             await relay.kill()

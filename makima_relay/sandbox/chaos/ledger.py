@@ -217,9 +217,9 @@ class Ledger(Books):
 
     # ------------------------------------------------------------------------------------------------ the cluster
 
-    def relays_cut_off(self, relays: Collection[int], now: float, *, alone: bool) -> None:
-        """Relays cannot reach the others from now on; see :class:`Troubles`."""
-        self._troubles.began(relays, now, alone=alone)
+    def relays_cut_off(self, relays: Collection[int], now: float, *, alone: bool, says_so: bool = False) -> None:
+        """Relays cannot reach the others from now on; see :meth:`Troubles.began`."""
+        self._troubles.began(relays, now, alone=alone, says_so=says_so)
 
     def relays_mended(self, relays: Collection[int], now: float) -> None:
         """What kept relays from the others is mended."""

@@ -6,8 +6,12 @@ A relay that was cut off is in order again only when it says that it has Redis: 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Final
 
 import attrs
+
+#: For so long at least a relay's presence lasts when it is not renewed, in seconds: 15, less the 5 between two.
+_UNNOTICED: Final = 10.0
 
 
 @attrs.define(eq=False)
@@ -16,14 +20,12 @@ class _Site:
 
     :ivar faults: how many faults keep it from the others.
     :ivar since: when the first of them began; none while it is in order.
-    :ivar missed_since: from when on others may have noticed that it is not there.
-    :ivar alone: whether others may have noticed, because it was the only one that they could not reach.
+    :ivar missed_since: from when on others may have noticed that it is not there; likewise.
     """
 
     faults: int = 0
     since: float | None = None
-    missed_since: float = 0.0
-    alone: bool = False
+    missed_since: float | None = None
 
 
 class Troubles:
@@ -39,18 +41,19 @@ class Troubles:
         self._patience = patience
         self._on_change = on_change
 
-    def began(self, places: Collection[int], now: float, *, alone: bool) -> None:
+    def began(self, places: Collection[int], now: float, *, alone: bool, says_so: bool = False) -> None:
         """Relays cannot reach the others from now on.
 
         :param alone: whether the others can reach each other, and so may give up what these have.
+        :param says_so: whether they take leave; else they are missed when their presence is over.
         """
         for site in (self._sites[place] for place in places):
             site.faults += 1
             if site.since is None:
                 site.since = now
-            if alone and not site.alone:
-                site.missed_since = now
-            site.alone |= alone
+            if alone:
+                missed_since = now if says_so else now + _UNNOTICED
+                site.missed_since = missed_since if site.missed_since is None else min(missed_since, site.missed_since)
         self._on_change(places)
 
     def healed(self, places: Collection[int]) -> None:
@@ -62,7 +65,7 @@ class Troubles:
         """A relay said, after all faults, that it can reach the others."""
         site = self._sites[place]
         if site.since is not None and not site.faults:
-            site.since, site.alone = None, False
+            site.since = site.missed_since = None
             self._on_change((place,))
 
     def is_troubled(self, place: int) -> bool:
@@ -75,5 +78,5 @@ class Troubles:
 
     def is_given_up(self, place: int, now: float) -> bool:
         """Whether the others may have given up what a relay has of theirs."""
-        site = self._sites[place]
-        return site.alone and now - site.missed_since >= self._patience
+        missed_since = self._sites[place].missed_since
+        return missed_since is not None and now - missed_since >= self._patience
