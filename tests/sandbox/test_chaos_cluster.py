@@ -77,6 +77,16 @@ class ClusterLedgerTests(SynchronousTestCase):
         list(self.ledger.close(100.0))
         self.assertEqual((self.ledger.tasks.taken_away, self.ledger.reports.refused), (0, 1))
 
+    def test_what_could_not_be_passed_on_because_the_origin_was_away_is_forgiven_too(self) -> None:
+        """That was there again when the holder was gone."""
+        self.ledger.relays_cut_off((0,), 1.0, alone=True)
+        self.ledger.relays_cut_off((1,), 5.0, alone=True, says_so=True)
+        self.ledger.relays_mended((0,), 6.0)
+        self.ledger.relay_linked(0, 7.0)
+        self.ledger.task_given_away("t", "b", 5.0 + PATIENCE)
+        list(self.ledger.close(100.0))
+        self.assertEqual((self.ledger.tasks.taken_away, self.ledger.reports.refused), (0, 1))
+
     def test_what_a_daemon_left_at_a_relay_that_was_cut_off_may_come_too_late(self) -> None:
         """When the task is another's, and only then."""
         for given_away, lost in ((True, 0), (False, 1)):

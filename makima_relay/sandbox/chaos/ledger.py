@@ -121,7 +121,7 @@ class Ledger(Books):
             return
         for run in machine.runs.values():
             # Three relays have to do with it: the one that had it, the one that gets it, and its task's own.
-            since = self._troubles.since((machine.relay, relay, self._origin(run)))
+            since = self._troubles.stuck_since((machine.relay, relay, self._origin(run)))
             if since is not None:
                 run.moved_in_trouble = True
                 run.given_away_in_trouble(since)
@@ -239,7 +239,7 @@ class Ledger(Books):
     def _note_absence(self, run: Run, now: float) -> None:
         """See whether the relay that has a task of another's was away for so long that this may have given it up."""
         relay = self._machines[run.daemon].relay
-        since = self._troubles.since((relay,))
+        since = self._troubles.stuck_since((relay,))
         if since is not None and self._origin(run) != relay and self._troubles.is_given_up(relay, now):
             run.given_away_in_trouble(since)
 

@@ -20,11 +20,13 @@ class _Site:
 
     :ivar faults: how many faults keep it from the others.
     :ivar since: when the first of them began; none while it is in order.
+    :ivar stuck_since: likewise, of it or of another that was in trouble then: to that it could pass nothing on.
     :ivar missed_since: from when on others may have noticed that it is not there; likewise.
     """
 
     faults: int = 0
     since: float | None = None
+    stuck_since: float = 0.0
     missed_since: float | None = None
 
 
@@ -50,6 +52,7 @@ class Troubles:
         for site in (self._sites[place] for place in places):
             site.faults += 1
             if site.since is None:
+                site.stuck_since = min((each.since for each in self._sites if each.since is not None), default=now)
                 site.since = now
             if alone:
                 missed_since = now if says_so else now + _UNNOTICED
@@ -72,9 +75,13 @@ class Troubles:
         """Whether a relay cannot reach the others, or may not know that it can."""
         return self._sites[place].since is not None
 
-    def since(self, places: Collection[int]) -> float | None:
-        """Since when the first of some relays is troubled, in monotonic seconds; none if none is."""
-        return min((since for place in places if (since := self._sites[place].since) is not None), default=None)
+    def stuck_since(self, places: Collection[int]) -> float | None:
+        """Since when the first of some relays could not pass on all that it had read; none if none is in trouble.
+
+        :return: monotonic seconds.
+        """
+        sites = (self._sites[place] for place in places)
+        return min((site.stuck_since for site in sites if site.since is not None), default=None)
 
     def is_given_up(self, place: int, now: float) -> bool:
         """Whether the others may have given up what a relay has of theirs."""
