@@ -29,7 +29,6 @@ class Commands:
         self._state = state
         self._takeovers = takeovers
         self._logged_types: set[str] = set()
-        self._stopping = False
         self._log_overload_at = 0.0
         self._entries: dict[str, tuple[int, float]] = {}
 
@@ -45,10 +44,6 @@ class Commands:
             self._entries[event] = count + 1, now + _ENTRY_INTERVAL
             self._state.log(now, event, detail, **fields)
 
-    def stopping(self) -> None:
-        """Take no new task any more."""
-        self._stopping = True
-
     def spawn(self, message: Spawn, now: float) -> None:
         """Store a task and dispatch what can be; a duplicate is only counted."""
         state = self._state
@@ -61,7 +56,7 @@ class Commands:
             reason = "another relay has this task, which is not finished"
             state.answer_server(state.composer.error("duplicate_task", reason, message.task_id))
             return
-        if self._stopping:
+        if state.is_stopping:
             state.answer_server(self._refusal(message, "it is stopping"))
             return
         if self._is_full:

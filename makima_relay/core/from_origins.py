@@ -25,11 +25,6 @@ class FromOrigins:
     def __init__(self, state: State, losses: Losses) -> None:
         self._state = state
         self._losses = losses
-        self._stopping = False
-
-    def stopping(self) -> None:
-        """Take no task any more."""
-        self._stopping = True
 
     def offered(self, peer: Peer, entry: Offer, now: float) -> None:
         """Place a task on a daemon at once, or return it."""
@@ -49,7 +44,7 @@ class FromOrigins:
         own = self._state.ledger.get(entry.task_id)
         is_known = own is not None and not own.finished
         is_known = is_known or self._state.ledger.foreign.unfinished(entry.task_id) is not None
-        return self._stopping or is_known or not _is_spawn_of(entry)
+        return self._state.is_stopping or is_known or not _is_spawn_of(entry)
 
     def _place(self, peer: Peer, entry: Offer, daemon: Daemon, now: float) -> None:
         state = self._state

@@ -96,9 +96,8 @@ class Relay(ClusterInputs):
 
     @told
     def stopping(self) -> None:
-        """The relay is about to send everybody away: no new task is taken, what was read until now is written out."""
-        self._commands.stopping()
-        self._from_origins.stopping()
+        """The relay is about to send everybody away: no task is taken or begun, what was read until now is kept."""
+        self._state.is_stopping = True
         self._state.keep_reports()
 
     @told

@@ -40,6 +40,7 @@ class State:
     :param policy: the settings.
     :param snapshot: what an earlier run left.
     :param redact: blacks out secrets in what is logged.
+    :ivar is_stopping: whether no task is begun any more: everybody is about to be sent away.
     """
 
     def __init__(self, policy: Policy, snapshot: Snapshot, redact: Callable[[str], str] = str) -> None:
@@ -55,6 +56,7 @@ class State:
         self.outputs = Outputs(policy.keep_output)
         self.rejected: Counter[Rejection] = Counter()
         self.tally = Tally()
+        self.is_stopping = False
         self._clock_offset = 0.0
         self._effects: list[effects.Effect] = []
         self.peers = Peers(policy.relay_id, snapshot.peers, self.note)
@@ -266,7 +268,8 @@ class State:
 
         Those of daemons go first; what finds none there goes to a peer (``cluster.md``, *Rules*).
         """
-        while (task := self.ledger.oldest_pending()) is not None:
+        # Whose close overtakes what is sent, because that waits for a commit, would return without the task.
+        while not self.is_stopping and (task := self.ledger.oldest_pending()) is not None:
             holder = self.fleet.least_loaded(now) or self.peers.next_free(task, now)
             if holder is None or holder.may_have(task, now):
                 return

@@ -19,6 +19,7 @@ from makima_relay.core.messages import ServerError
 from makima_relay.core.policy import Policy
 from makima_relay.core.relay import Relay
 from makima_relay.core.spelling import WireCase
+from makima_relay.core.tasks import TaskStatus
 from tests.core.builders import AT, D1, NOW, SERVER, events, hello, logged, of_kind, relayed, shown, wire
 from tests.core.cases import RelayTestCase, ReportTestCase
 
@@ -180,6 +181,17 @@ class ViewTests(ReportTestCase):
         self.assertEqual(events(self.command(wire("spawnTask", taskId="t1"))), ["duplicate_task"])
         command = wire("sendInput", taskId="t1")
         self.assertEqual(self.command(command), [SendToDaemon(connection, command)])
+
+    def test_a_relay_that_is_about_to_stop_begins_no_task(self) -> None:
+        """What its daemons would be sent may not go out before they are sent away; the next run begins it."""
+        self.connect_server()
+        connection = self.join(capacity=1)
+        self.spawn()
+        self.spawn("t2")
+        self.relay.stopping()
+        self.report(connection, wire("taskComplete", taskId="t1", success=True))
+        self.join("m2")
+        self.assertEqual(self.known("t2").status, TaskStatus.PENDING)
 
     def test_a_finish_is_one_transaction_with_its_report(self) -> None:
         """No effect that becomes visible stands between the two."""
