@@ -10,7 +10,6 @@ import click
 from makima_relay.cli.errors import CommandError, SettingError
 from makima_relay.cli.showing import Screen, size
 from makima_relay.settings import SettingsError, load_one
-from makima_relay.store.database import DatabaseError
 
 
 @click.command()
@@ -32,6 +31,7 @@ def backup(file: Path, database: str | None, env_file: str | None, force: bool, 
       makima-relay backup --force nightly.sqlite3
     """  # noqa: D301 - click's mark for lines that stay
     from makima_relay.store.backup import back_up
+    from makima_relay.store.database import DatabaseError
 
     screen = Screen()
     try:

@@ -22,7 +22,7 @@ from makima_relay.cli.errors import CommandError, NotAllowedError, RefusedError,
 from makima_relay.cli.places import Place
 from makima_relay.core.journal import printable
 from makima_relay.reasons import describe
-from makima_relay.web.access import TOKEN_VARIABLE
+from makima_relay.settings import TOKEN_VARIABLE
 
 #: Seconds that an answer may take.
 _TIMEOUT: Final = 15.0

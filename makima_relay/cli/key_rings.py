@@ -17,12 +17,11 @@ from makima_relay.core.keys import KeyNameTakenError, NamedKeys, UnknownKeyError
 from makima_relay.core.policy import Policy
 from makima_relay.new_key import new_key
 from makima_relay.settings import SettingsError, load_one
-from makima_relay.store.database import DatabaseError
-from makima_relay.store.offline import Offline, offline
 
 if TYPE_CHECKING:
     from makima_relay.cli.client import RelayClient
     from makima_relay.cli.places import Wanted
+    from makima_relay.store.offline import Offline
 
 
 class Ring(Protocol):
@@ -87,6 +86,10 @@ class StoppedKeys:
 
     @contextmanager
     def _opened(self) -> Iterator[Offline]:
+        # No other command needs the store: it starts sooner without.
+        from makima_relay.store.database import DatabaseError
+        from makima_relay.store.offline import offline
+
         options = {"database": self.database, "env-file": self.env_file}
         try:
             policy = Policy(key_rotation_grace=load_one("key-rotation-grace", options, os.environ))

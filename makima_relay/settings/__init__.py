@@ -7,12 +7,13 @@ value and what it takes.
 from makima_relay.settings.redis_url import RedisURL
 from makima_relay.settings.secret_files import SecretFile
 from makima_relay.settings.sources import forget_secrets, load, load_one, load_secret
-from makima_relay.settings.table import SETTINGS, Setting, Settings
+from makima_relay.settings.table import SETTINGS, TOKEN_VARIABLE, Setting, Settings
 from makima_relay.settings.urls import daemon_endpoint, secrets_of, shown_url
 from makima_relay.settings.values import SettingsError
 
 __all__ = [
     "SETTINGS",
+    "TOKEN_VARIABLE",
     "RedisURL",
     "SecretFile",
     "Setting",

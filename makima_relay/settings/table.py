@@ -16,6 +16,8 @@ from makima_relay.settings.urls import shown_url
 from makima_relay.settings.values import Kind
 
 _PREFIX = "MAKIMA_RELAY_"
+#: Where the admin token may be, as answers and commands call it.
+TOKEN_VARIABLE = f"{_PREFIX}ADMIN_TOKEN"
 
 
 @attrs.frozen(kw_only=True)

@@ -12,11 +12,11 @@ from twisted.web.iweb import IRequest
 from makima_relay.core.rejections import Rejection
 from makima_relay.limits.guard import Attempts, Guard
 from makima_relay.origin import is_foreign, names_loopback
+from makima_relay.settings import TOKEN_VARIABLE
 from makima_relay.web.problems import ProblemError
 from makima_relay.web.sessions import Sessions
 
 _SAFE_METHODS = (b"GET", b"HEAD")
-TOKEN_VARIABLE = "MAKIMA_RELAY_ADMIN_TOKEN"  # noqa: S105 - its name, not its value
 
 
 def refuse_foreign(request: IRequest) -> None:
