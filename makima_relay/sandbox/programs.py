@@ -98,9 +98,12 @@ class Program(ProcessProtocol):
         transport = self._reactor.spawnProcess(
             self, sys.executable, command, dict(environment), childFDs={0: "w", 1: "r", 2: "r"}
         )
-        self._pid = transport.pid
-        self._leader_runs = True
         transport.closeStdin()
+
+    def connectionMade(self) -> None:
+        """It runs; it may be found to have ended before :meth:`start` returns."""
+        self._pid = self.transport.pid  # type: ignore[union-attr]
+        self._leader_runs = True
 
     # ------------------------------------------------------------------------------------------------ its signals
 

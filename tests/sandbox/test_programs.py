@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 from twisted.internet import reactor
@@ -49,6 +51,16 @@ class HandTimedReactor(Clock):
     def spawnProcess(self, *args: Any, **kwargs: Any) -> Any:
         """Have the real reactor do it."""
         return reactor.spawnProcess(*args, **kwargs)  # type: ignore[attr-defined]
+
+
+class QuickProgram(Program):
+    """One that has ended before anybody knows that it runs."""
+
+    def connectionMade(self) -> None:
+        """Wait until it has ended."""
+        super().connectionMade()
+        assert self.transport is not None
+        os.waitid(os.P_PID, self.transport.pid, os.WEXITED | os.WNOWAIT)  # type: ignore[attr-defined]
 
 
 class ProgramTests(TestCase):
@@ -103,6 +115,19 @@ class ProgramTests(TestCase):
         program.interrupt()
         ending = yield user.done
         self.assertTrue(ending.interrupted)
+
+    @inlineCallbacks
+    def test_one_that_ends_at_once_takes_nobody_else_along(self) -> Any:
+        """Its end may be noticed while it is being started: no signal goes to this process's own group."""
+        user = RecordingUser()
+        program = QuickProgram(user, reactor)
+        came: list[int] = []
+        former = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+        self.addCleanup(signal.signal, signal.SIGTERM, former)
+        program.start(["/bin/sh", "-c", "echo quick"], _ENVIRONMENT)
+        ending = yield user.done
+        self.assertEqual((ending, user.printed_lines, came), (Ending(0), [("stdout", "quick")], []))
+        program.interrupt()
 
     @inlineCallbacks
     def test_who_does_not_listen_is_killed_after_a_while(self) -> Any:
