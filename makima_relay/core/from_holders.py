@@ -100,7 +100,7 @@ class FromHolders:
         if task.status is TaskStatus.RUNNING or not state.waiting.has_message(task.task_id):
             self._losses.lose(task, now)
             return
-        pending = task.given_back()
+        pending = task.given_back(state.held_before.pop(task.task_id, None))
         state.save(pending, now)
         if state.waiting.will_stop(pending.task_id):
             state.fail_unreported(pending, TaskStatus.CANCELLED, BEFORE_DISPATCH, now)

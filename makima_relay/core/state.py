@@ -61,6 +61,8 @@ class State:
         self._effects: list[effects.Effect] = []
         self.peers = Peers(policy.relay_id, snapshot.peers, self.note)
         self.directory = Directory(policy.relay_id, self.note)
+        #: Which daemon held a task before a peer was offered it: should that return it, the daemon may be back with it.
+        self.held_before: dict[str, str] = {}
 
     # ------------------------------------------------------------------------------------------- time and effects
 
@@ -231,6 +233,7 @@ class State:
             self.directory.ended(task, now)
         self.save(task.ended(status, self.wall(now), error), now)
         self.waiting.drop_message(task.task_id)
+        self.held_before.pop(task.task_id, None)
         self.drop_commands(task)
         self.outputs.finished(task.task_id)
 
@@ -277,6 +280,8 @@ class State:
 
     def _dispatch(self, task: Task, holder: Holder, now: float) -> None:
         self._crew(holder).dispatched(holder, task.task_id)
+        if holder.may_return and task.daemon_id is not None:
+            self.held_before[task.task_id] = task.daemon_id
         task = task.dispatched(holder.daemon_id, self.wall(now), holder.relay)
         self.save(task, now)
         self.directory.dispatched(task)

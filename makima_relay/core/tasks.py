@@ -156,9 +156,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """The task as a peer has placed it on a daemon of its own."""
         return msgspec.structs.replace(self, daemon_id=daemon_id, hostname=hostname)
 
-    def given_back(self) -> Self:
-        """The task that nobody took: as if it had not been handed out, but for its number of attempts."""
-        return self.to(TaskStatus.PENDING, tries=max(0, self.tries - 1), relay=None, hostname=None, daemon_id=None)
+    def given_back(self, daemon_id: str | None = None) -> Self:
+        """The task that nobody took: as if it had not been handed out, but for its number of attempts.
+
+        :param daemon_id: who last held it before.
+        """
+        tries = max(0, self.tries - 1)
+        return self.to(TaskStatus.PENDING, tries=tries, relay=None, hostname=None, daemon_id=daemon_id)
 
     def ended(self, status: TaskStatus, at: float, error: str | None) -> Self:
         """The task finished at a wall-clock time."""

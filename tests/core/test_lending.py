@@ -304,6 +304,23 @@ class RequeueTests(PeerTestCase):
         decided = self.says(Returned("t1", 1, lost=True, hostname="host-m2"))
         self.assertEqual(entries(decided), [Offer("t1", 2, None, None, SPAWN)])
 
+    def test_one_that_a_peer_returns_may_still_be_its_former_daemons(self) -> None:
+        """Which comes back, says so, and goes on."""
+        connection = self.join("m2", capacity=1)
+        self.spawn()
+        self.relay.daemon_lost(connection, "gone", NOW)
+        self.relay.time_passed(self.later, AT + GRACE)
+        self.comes(free=1, now=self.later)
+        self.says(Holding(1, ()), now=self.later)
+        self.assertEqual((self.known().relay, self.known().daemon_id), (P, None))
+        self.says(Returned("t1", 2, lost=False, hostname=None), now=self.later)
+        again = self.join("m2", capacity=1, now=self.later)
+        self.assertEqual(self.known().status, TaskStatus.PENDING)
+        decided = self.report(again, OUTPUT, self.later)
+        self.assertEqual((for_server(decided), self.known().status), ([OUTPUT], TaskStatus.RUNNING))
+        self.report(again, DONE, self.later)
+        self.assertEqual(self.relay._state.held_before, {})
+
     later = NOW + GRACE
 
     def lose_while_redis_is_away(self) -> int:
