@@ -68,6 +68,17 @@ class ClusterLedgerTests(SynchronousTestCase):
             list(self.ledger.close(100.0))
             self.assertEqual((self.ledger.reports.refused, self.ledger.reports.lost), (1 - lost, lost))
 
+    def test_a_task_that_is_begun_when_all_of_it_had_arrived_is_still_its_origins(self) -> None:
+        """That may not have heard of the end, which went to another server."""
+        self.ledger.run_ended(self.run_b, 1.0)
+        self.ledger.delivered(self.run_b.run_id, "t", 1, 1)
+        self.ledger.task_completed("t", self.run_b.run_id, 1)
+        again = self.ledger.run_begun("t", "b", 1.5)
+        self.report(again, at=2.0)
+        self.cut_off(PATIENCE)
+        list(self.ledger.close(100.0))
+        self.assertEqual((self.ledger.reports.refused, self.ledger.reports.lost), (1, 0))
+
     def test_the_trouble_begins_when_it_first_reaches_nobody(self) -> None:
         """Though the others can miss it only when they reach each other."""
         self.ledger.relays_cut_off((0, 1), 1.0, alone=False)

@@ -30,6 +30,8 @@ class Books:
     def __init__(self, grace: float, relays: int = 1, peer_patience: float = math.inf) -> None:
         self._numbers = itertools.count(1)
         self._tasks: dict[str, Task] = {}
+        #: The places of the relays whose servers made them: one that has ended may be begun once more.
+        self._origins: dict[str, int] = {}
         self._runs: dict[int, Run] = {}
         self._machines = Machines(grace)
         self._kills = [Kills() for _ in range(relays)]
@@ -60,8 +62,7 @@ class Books:
         return not (run.ended and lost is not None and self._before_kill(lost) is not None)
 
     def _origin(self, run: Run) -> int:
-        task = self._tasks.get(run.task_id)
-        return self._machines[run.daemon].relay if task is None else task.relay
+        return self._origins.get(run.task_id, self._machines[run.daemon].relay)
 
     def _is_in_trouble(self, run: Run) -> bool:
         return any(map(self._troubles.is_troubled, {self._machines[run.daemon].relay, self._origin(run)}))

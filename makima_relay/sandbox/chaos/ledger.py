@@ -25,6 +25,7 @@ class Ledger(Books):
     def task_spawned(self, task_id: str, relay: int = 0) -> None:
         """A server made a task."""
         self._tasks[task_id] = Task(task_id, relay)
+        self._origins[task_id] = relay
         self.tasks.spawned += 1
 
     def task_refused(self) -> None:
