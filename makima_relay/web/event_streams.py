@@ -22,10 +22,13 @@ from makima_relay.web.event_reader import Reader, Wanted
 from makima_relay.web.problems import ProblemError
 from makima_relay.web.site import settle_down
 
-#: Readers that are served in one turn of the reactor.
-_AT_A_TIME: Final = 16
-#: After a round the next one waits for so many times as long as it took.
-_REST: Final = 50
+#: Readers that are served in one turn of the reactor: what else comes waits for them.
+_AT_A_TIME: Final = 8
+#: After a round the next one waits for so many times as long as it took, but not longer than this, in seconds.
+_REST: Final = 10
+_LONGEST_REST: Final = 1.0
+#: A round that has taken so many seconds brings nobody one more piece.
+_LONG: Final = 0.1
 #: Seconds between two looks at who is slow and whom nothing was sent for long, and so many looks between two at who
 #: may be here, and at the daemons' health.
 _LOOK: Final = 1.0
@@ -66,7 +69,7 @@ class EventStreams:
         self._queue: deque[Reader] = deque()
         self._round: IDelayedCall | None = None
         self._is_news = False
-        self._round_took = 0.0
+        self._round_began = 0.0
         self._rested_at = 0.0
         self._look: IDelayedCall | None = None
         self._looks = 0
@@ -144,11 +147,12 @@ class EventStreams:
         if reader in self._readers:
             self._queue.append(reader)
             if self._round is None:
+                self._round_began = self._clock.monotonic()
                 self._round = self._clock.reactor.callLater(0, self._go_on)
 
     def _begin_round(self) -> None:
         self._is_news = False
-        self._round_took = 0.0
+        self._round_began = self._clock.monotonic()
         self._queue.extend(self._readers)
         self._go_on()
 
@@ -156,15 +160,20 @@ class EventStreams:
         """Serve some, and then let the reactor do other things."""
         self._round = None
         began = self._clock.monotonic()
+        is_long = began - self._round_began > _LONG
         for _ in range(min(_AT_A_TIME, len(self._queue))):
             reader = self._queue.popleft()
             if reader in self._readers and reader.serve(began):
-                self._queue.append(reader)
-        self._round_took += self._clock.monotonic() - began
+                if is_long:
+                    self._is_news = True
+                else:
+                    self._queue.append(reader)
         if self._queue:
             self._round = self._clock.reactor.callLater(0, self._go_on)
             return
-        self._rested_at = self._clock.monotonic() + _REST * self._round_took
+        # With what the reactor did in between: most of it was to send what was written.
+        ended = self._clock.monotonic()
+        self._rested_at = ended + min(_REST * (ended - self._round_began), _LONGEST_REST)
         if self._is_news:
             self.serve()
 

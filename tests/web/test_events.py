@@ -410,4 +410,4 @@ class SharingTests(EventsTestCase):
         self.note("one")
         self.api.engine.announcements.listeners.append(look)
         self.wait()
-        self.assertEqual(served, [0, 16, 32, 40])
+        self.assertEqual(served, [0, 8, 16, 24, 32, 40])
