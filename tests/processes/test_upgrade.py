@@ -64,12 +64,15 @@ class UpgradeTests(SocketTestCase):
         return Counter(self.runs.read_text().split() if self.runs.exists() else [])
 
     def ends(self, names: set[str]) -> Counter[str]:
-        """How often the server has heard of the good end of each task, once it has of all."""
+        """How often the server has heard of the good end of each of these tasks, once it has of all.
+
+        An end from before the relay was replaced may come again: its daemon sends again what nobody has proven to it.
+        """
         heard: Counter[str] = Counter()
-        while not names <= set(heard):
+        while set(heard) != names:
             (payload,) = self.server.hear(1)
             message = json.loads(payload)
-            if message["type"] == "taskComplete":
+            if message["type"] == "taskComplete" and message["taskId"] in names:
                 self.assertTrue(message["success"], payload)
                 heard[message["taskId"]] += 1
         return heard
@@ -90,8 +93,6 @@ class UpgradeTests(SocketTestCase):
             say(server, type="spawnTask", taskId=name, plan=self.task(name))
         self.assertEqual(self.ends({"before"}), {"before": 1})
         until(lambda: self.running().total() == 5)
-        # What the server has not proven to have read would be sent again.
-        ask_until(self.port, "/status", lambda status: status["upstream"]["outbox"] == 0)
 
         self.assertEqual(old.end(), 0)
         self.end("m")
@@ -111,6 +112,10 @@ class UpgradeTests(SocketTestCase):
             dict.fromkeys({"before", *rest}, ("completed", 1)),
         )
         self.assertEqual(new.end(), 0)
-        self.assertEqual([each for each in self.server.heard.queue if "taskComplete" in each], [])
+        left = [json.loads(each) for each in self.server.heard.queue]
+        self.assertEqual([each for each in left if each["type"] == "taskComplete" and each["taskId"] in rest], [])
         for log in logs:
-            self.assertNotIn("cannot connect", log.read_text())
+            # From the first task on: whoever comes before any relay runs may have to come again.
+            _, replaced, rest_of_log = log.read_text().partition("running")
+            self.assertTrue(replaced)
+            self.assertNotIn("cannot connect", rest_of_log)
